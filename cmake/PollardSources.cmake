@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# pollard_library(<folder> [RECURSE] [WHOLE] [EXCLUDE file...] [LINK target...])
+# Makes the static library pollard_<folder> of the folder's .cpp files; new files need no edit here.
+# <folder>/cuda/ is built when there is a CUDA compiler, <folder>/cuda_stub.cpp when there is none.
+# Others link it as pollard::<folder>. WHOLE keeps every object file, for files that only register operators.
+function(pollard_library folder)
+  cmake_parse_arguments(arg "RECURSE;WHOLE" "" "EXCLUDE;LINK" ${ARGN})
+  if(arg_RECURSE)
+    set(glob GLOB_RECURSE)
+  else()
+    set(glob GLOB)
+  endif()
+  file(${glob} sources CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" "${folder}/*.cpp")
+  list(REMOVE_ITEM sources ${arg_EXCLUDE} "")
+  list(FILTER sources EXCLUDE REGEX "^${folder}/cuda/")
+  if(POLLARD_HAVE_CUDA)
+    file(GLOB cuda CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" "${folder}/cuda/*.cu" "${folder}/cuda/*.cpp")
+    list(APPEND sources ${cuda})
+    list(REMOVE_ITEM sources "${folder}/cuda_stub.cpp")
+  endif()
+
+  set(target pollard_${folder})
+  add_library(${target}_link INTERFACE)
+  add_library(pollard::${folder} ALIAS ${target}_link)
+  if(NOT sources)
+    target_link_libraries(${target}_link INTERFACE ${arg_LINK})
+    return()
+  endif()
+  add_library(${target} STATIC ${sources})
+  target_link_libraries(${target} PUBLIC ${arg_LINK} PRIVATE pollard_options)
+  if(arg_WHOLE)
+    target_link_libraries(${target}_link INTERFACE $<LINK_LIBRARY:WHOLE_ARCHIVE,${target}>)
+  else()
+    target_link_libraries(${target}_link INTERFACE ${target})
+  endif()
+endfunction()
