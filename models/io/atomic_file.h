@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "models/io/system_calls.h"
+#include "models/io/writer.h"
+
+namespace pollard::models::io {
+
+/// Refuses an output path before any work is done: empty (E0220), a directory (E0221), a symbolic link or a
+/// device (E0222), the same file as an input (E0223, also with `force`), existing without `force` (E0224), in a
+/// folder that is missing (E0225): Exit::Usage. A read-only file or folder (E0503): Exit::Environment.
+void check_output_path(const std::filesystem::path& output, const std::vector<std::filesystem::path>& inputs,
+                       bool force);
+
+/// A file that appears whole or not at all: bytes go to a temporary file in the same folder, which commit() makes
+/// durable and renames over the final name. Whatever goes wrong before that (a full disk, an exception, Ctrl-C)
+/// removes the temporary and leaves an old file of that name as it was.
+///
+/// Failures throw UserError: E0501 (no space, quota, file size limit), E0502 (other I/O), E0503 (no permission),
+/// E0509 (interrupted), E0224 (the name was taken meanwhile and `force` is off).
+class AtomicFile final : public Writer {
+ public:
+  struct Options {
+    bool force = false;               ///< replace an existing file
+    std::uint64_t expected_size = 0;  ///< bytes, when known: asked of the disk first, so that it fails early
+    SystemCalls* calls = nullptr;     ///< SystemCalls::posix() when null
+  };
+
+  AtomicFile(const std::filesystem::path& path, Options options);
+  explicit AtomicFile(const std::filesystem::path& path) : AtomicFile(path, Options{}) {}
+  ~AtomicFile() override;
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::span<const std::byte> bytes) override;
+  std::uint64_t position() const override { return position_; }
+
+  /// Flushes to the disk and gives the file its name. Nothing may be written afterwards.
+  void commit();
+
+ private:
+  void create_temporary();
+  void reserve_space();
+  void discard() noexcept;
+  [[noreturn]] void fail(const char* action, int error);
+
+  std::filesystem::path path_;
+  std::filesystem::path folder_;
+  std::string temporary_;
+  Options options_;
+  SystemCalls* calls_;
+  int fd_ = -1;
+  std::uint64_t position_ = 0;
+};
+
+/// All of `bytes` through an AtomicFile.
+void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes, bool force);
+
+}  // namespace pollard::models::io

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/io/file.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "graph/error.h"
+#include "models/io/bytes.h"
+#include "models/io/cancel.h"
+#include "models/io/text.h"
+
+namespace pollard::models::io {
+namespace {
+
+constexpr std::uint64_t kReadChunk = std::uint64_t{8} << 20;
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+[[noreturn]] void reject_open(const std::filesystem::path& path, std::string message, std::string help = {}) {
+  throw UserError({.code = "E0302", .exit = Exit::BadFile, .subject = printable(path.string()),
+                   .message = std::move(message), .help = std::move(help)});
+}
+
+std::string suggest_neighbours(const std::filesystem::path& path) {
+  constexpr std::size_t kMostNames = 10'000;
+  std::vector<std::string> names;
+  std::error_code error;
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    names.push_back(it->path().filename().string());
+    if (names.size() == kMostNames) break;
+  }
+  std::vector<std::string> near = near_names(path.filename().string(), names);
+  for (std::string& name : near) name = printable(name);
+  if (!near.empty()) return "did you mean " + join_or(near) + "?";
+  return error ? "the folder " + printable(folder.string()) + " does not exist or cannot be listed" : "";
+}
+
+/// O_NONBLOCK so that a FIFO without a writer does not hang the open.
+int open_read_only(const std::filesystem::path& path) {
+  for (;;) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd >= 0) return fd;
+    switch (errno) {
+      case EINTR: continue;
+      case ENOENT: case ENOTDIR: reject_open(path, "no such file", suggest_neighbours(path));
+      case EACCES: case EPERM: reject_open(path, "no permission to read it", "check the file's owner and mode");
+      default: reject_open(path, std::string("cannot be opened: ") + std::strerror(errno));
+    }
+  }
+}
+
+std::string_view kind_of(mode_t mode) {
+  if (S_ISDIR(mode)) return "a directory";
+  if (S_ISFIFO(mode)) return "a named pipe";
+  if (S_ISCHR(mode) || S_ISBLK(mode)) return "a device";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "something else";
+}
+
+class FileSource final : public ByteSource {
+ public:
+  explicit FileSource(const std::filesystem::path& path)
+      : file_(open_read_only(path)), name_(printable(path.string(), 4096)) {
+    struct stat status {};
+    if (::fstat(file_.get(), &status) != 0) reject_open(path, std::strerror(errno));
+    if (!S_ISREG(status.st_mode))
+      reject_open(path, "not a regular file but " + std::string(kind_of(status.st_mode)),
+                  S_ISDIR(status.st_mode) ? "name a file inside it" : "copy the bytes into a file first");
+    size_ = static_cast<std::uint64_t>(status.st_size);
+  }
+
+  std::uint64_t size() const override { return size_; }
+  const std::string& name() const override { return name_; }
+
+  void read_at(std::uint64_t offset, std::span<std::byte> out) const override {
+    if (!fits(offset, out.size(), size_)) reject_short(offset, out.size());
+    while (!out.empty()) {
+      const std::size_t want = std::min<std::size_t>(out.size(), kReadChunk);
+      const ssize_t got = ::pread(file_.get(), out.data(), want, static_cast<off_t>(offset));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) reject_io(offset, errno);
+      if (got == 0) reject_short(offset, out.size());
+      offset += static_cast<std::uint64_t>(got);
+      out = out.subspan(static_cast<std::size_t>(got));
+    }
+  }
+
+ private:
+  [[noreturn]] void reject_short(std::uint64_t offset, std::uint64_t wanted) const {
+    throw UserError({.code = "E0304", .exit = Exit::BadFile, .subject = name_,
+                     .message = "ends before " + std::to_string(wanted) + " bytes that should be there",
+                     .where = "byte offset " + std::to_string(offset),
+                     .why = "the file is incomplete, or another process changed it while it was read",
+                     .help = "compare its size and SHA-256 with the publisher's, or download it again"});
+  }
+  [[noreturn]] void reject_io(std::uint64_t offset, int error) const {
+    throw UserError({.code = "E0502", .exit = Exit::Environment, .subject = name_,
+                     .message = std::string("reading failed: ") + std::strerror(error),
+                     .where = "byte offset " + std::to_string(offset), .help = "check the disk or the mount"});
+  }
+
+  Descriptor file_;
+  std::string name_;
+  std::uint64_t size_ = 0;
+};
+
+class MemorySource final : public ByteSource {
+ public:
+  MemorySource(std::vector<std::byte> bytes, std::string name) : bytes_(std::move(bytes)), name_(std::move(name)) {}
+  std::uint64_t size() const override { return bytes_.size(); }
+  const std::string& name() const override { return name_; }
+  void read_at(std::uint64_t offset, std::span<std::byte> out) const override {
+    if (!fits(offset, out.size(), bytes_.size()))
+      throw UserError({.code = "E0304", .exit = Exit::BadFile, .subject = name_,
+                       .message = "ends before " + std::to_string(out.size()) + " bytes that should be there",
+                       .where = "byte offset " + std::to_string(offset)});
+    if (!out.empty()) std::memcpy(out.data(), bytes_.data() + offset, out.size());
+  }
+
+ private:
+  std::vector<std::byte> bytes_;
+  std::string name_;
+};
+
+class Sha256 {
+ public:
+  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
+    POLLARD_CHECK(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1, "SHA-256 set-up");
+  }
+  void update(std::span<const std::byte> bytes) {
+    POLLARD_CHECK(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1, "SHA-256 update");
+  }
+  std::string hex() {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+    unsigned int length = 0;
+    POLLARD_CHECK(EVP_DigestFinal_ex(context_.get(), digest.data(), &length) == 1, "SHA-256 end");
+    std::string out;
+    for (unsigned int i = 0; i < length; ++i) {
+      out += "0123456789abcdef"[digest[i] >> 4U];
+      out += "0123456789abcdef"[digest[i] & 15U];
+    }
+    return out;
+  }
+
+ private:
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
+};
+
+bool looks_like_html(std::string_view head) {
+  const auto first = head.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos || head[first] != '<') return false;
+  std::string lower(head.substr(first, 64));
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  return lower.starts_with("<!doctype") || lower.starts_with("<html") || lower.starts_with("<?xml") ||
+         lower.starts_with("<head");
+}
+
+bool looks_like_text(std::string_view head) {
+  const auto tail = head.size() > 3 ? head.size() - 3 : 0;  // a sequence may be cut at the end of the head
+  const auto invalid = first_invalid_utf8(head);
+  if (invalid != std::string_view::npos && invalid < tail) return false;
+  return std::none_of(head.begin(), head.end(), [](unsigned char c) {
+    return c < 0x20 && c != '\n' && c != '\r' && c != '\t' && c != '\f' && c != 0x1b;
+  });
+}
+
+struct Magic {
+  std::string_view bytes;
+  std::string_view looks_like;
+  std::string_view help;
+};
+using namespace std::string_view_literals;
+constexpr std::array<Magic, 12> kMagics{{
+    {"version https://git-lfs"sv, "a Git-LFS pointer, not the file it stands for"sv, "run: git lfs pull"sv},
+    {"PK\x03\x04"sv, "a zip archive"sv, ""sv},
+    {"\x1f\x8b"sv, "a gzip archive"sv, "unpack it first: gunzip"sv},
+    {"7z\xbc\xaf\x27\x1c"sv, "a 7z archive"sv, "unpack it first: 7z x"sv},
+    {"BZh"sv, "a bzip2 archive"sv, "unpack it first: bunzip2"sv},
+    {"\xfd"
+     "7zXZ"sv, "an xz archive"sv, "unpack it first: unxz"sv},
+    {"\x28\xb5\x2f\xfd"sv, "a zstd archive"sv, "unpack it first: unzstd"sv},
+    {"GGUF"sv, "a GGUF file"sv, "GGUF weights cannot be pruned; take the model's safetensors files"sv},
+    {"\x89HDF\r\n\x1a\n"sv, "an HDF5 (Keras) file"sv, "convert it to safetensors in Python first"sv},
+    {"\x93NUMPY"sv, "a NumPy array"sv, "save the state dict with safetensors.torch.save_file"sv},
+    {"\x80\x02"sv, "a Python pickle (a PyTorch file from before 1.6)"sv, ""sv},
+    {"%PDF"sv, "a PDF document"sv, ""sv},
+}};
+
+}  // namespace
+
+std::vector<std::byte> ByteSource::read(std::uint64_t offset, std::uint64_t length) const {
+  if (!fits(offset, length, size())) {
+    std::byte probe{};
+    read_at(offset < size() ? size() : offset, {&probe, 1});
+  }
+  std::vector<std::byte> out(static_cast<std::size_t>(length));
+  read_at(offset, out);
+  return out;
+}
+
+std::shared_ptr<const ByteSource> open_file(const std::filesystem::path& path) {
+  return std::make_shared<FileSource>(path);
+}
+
+std::shared_ptr<const ByteSource> memory_source(std::vector<std::byte> bytes, std::string name) {
+  return std::make_shared<MemorySource>(std::move(bytes), std::move(name));
+}
+
+std::vector<std::byte> read_file(const std::filesystem::path& path, std::uint64_t limit) {
+  const auto source = open_file(path);
+  if (source->size() > limit)
+    throw UserError({.code = "E0303", .exit = Exit::BadFile, .subject = source->name(),
+                     .message = "holds " + human_bytes(static_cast<double>(source->size())) + "; at most " +
+                                human_bytes(static_cast<double>(limit)) + " are read for this kind of file"});
+  return source->read(0, source->size());
+}
+
+std::string sha256(const ByteSource& source) {
+  Sha256 digest;
+  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(source.size(), std::uint64_t{1} << 20)));
+  for (std::uint64_t offset = 0; offset < source.size(); offset += buffer.size()) {
+    throw_if_cancelled();
+    const auto part = std::span(buffer).first(
+        static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), source.size() - offset)));
+    source.read_at(offset, part);
+    digest.update(part);
+  }
+  return digest.hex();
+}
+
+std::string sha256(std::span<const std::byte> bytes) {
+  Sha256 digest;
+  digest.update(bytes);
+  return digest.hex();
+}
+
+Resemblance recognise(std::span<const std::byte> bytes) {
+  const std::string_view head = as_text(bytes);
+  if (head.empty()) return {"an empty file", "download or save it again"};
+  for (const Magic& magic : kMagics)
+    if (head.starts_with(magic.bytes)) return {std::string(magic.looks_like), std::string(magic.help)};
+  if (looks_like_html(head))
+    return {"an HTML page", "the download returned a web page (a log-in?): fetch the file itself"};
+  if (head.size() > 262 && head.substr(257, 5) == "ustar") return {"a tar archive", "unpack it first: tar xf"};
+  if (head.size() < 8) return {"a file of only " + std::to_string(head.size()) + " bytes", "download it again"};
+  if (looks_like_text(head)) return {"text: " + in_quotes(head.substr(0, std::min(head.find('\n'), 40UL))), ""};
+  return {"unknown binary data", ""};
+}
+
+void reject_unrecognised(const ByteSource& source, const std::string& expected) {
+  const auto head = source.read(0, std::min<std::uint64_t>(source.size(), 512));
+  const Resemblance resemblance = recognise(head);
+  throw UserError({.code = "E0303", .exit = Exit::BadFile, .subject = source.name(),
+                   .message = "not " + expected + "; it looks like " + resemblance.looks_like,
+                   .where = "byte offset 0", .help = resemblance.help});
+}
+
+}  // namespace pollard::models::io
