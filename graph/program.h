@@ -138,6 +138,7 @@ struct Output {
 struct Symbol {
   std::string name;
   std::optional<std::int64_t> min, max;
+  std::string assumptions;  ///< as its file states them, carried through: "positive=True, integer=True"
 };
 
 /// How the flat inputs and outputs are arranged for the caller: pytree specs as JSON text, carried through unchanged.
@@ -155,6 +156,8 @@ struct Program {
   std::vector<Output> outputs;
   std::vector<Symbol> symbols;
   CallSpec call;
+  /// Parts of the file it came from that nothing here reads but a writer gives back, JSON text by name.
+  std::map<std::string, std::string> carried;
 
   Value& operator[](ValueId id) { return values[static_cast<std::size_t>(id.index)]; }
   const Value& operator[](ValueId id) const { return values[static_cast<std::size_t>(id.index)]; }

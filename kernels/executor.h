@@ -36,6 +36,8 @@ struct RunOptions {
   at::Device device = at::kCPU;
   bool autograd = false;      ///< otherwise runs under inference mode rules (no graph is built)
   bool train = false;         ///< train-mode behaviour of dropout and batch norm
+  /// Receives the buffers the run changed, by source: running statistics when training, counters, caches.
+  Weights* mutated = nullptr;
   OpHook before_op;
   ValueHook after_value;
   bool time_ops = false;      ///< fill Executor::timings()
@@ -69,6 +71,10 @@ class Executor {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// The same weights on `device`, floating ones as `type`: what a caller keeps who runs with compute_type or on a
+/// device many times. Tensors already right are shared, ties stay ties.
+Weights convert(const Weights& weights, std::optional<at::ScalarType> type, at::Device device = at::kCPU);
 
 /// Whether the executor may run this target ("aten.linear.default", "_operator.mul").
 bool is_allowed(std::string_view target);
