@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// LSTM, GRU and RNN layers and cells. Hidden size H, gates g (LSTM 4, GRU 3, RNN 1):
+//   weight_ih [g! x H, input], weight_hh [g! x H, H or P], biases [g! x H], weight_hr [P, H] with projections.
+#include <array>
+
+#include "graph/op_rules.h"
+
+namespace pollard::graph {
+namespace {
+
+std::int64_t gates_of(std::string_view name) {
+  if (name.starts_with("lstm")) return 4;
+  return name.starts_with("gru") ? 3 : 1;
+}
+
+struct Layer {
+  TermId hidden;  ///< H
+  TermId output;  ///< H, or P with a projection
+};
+
+/// Couples one direction of one layer; `weights` are ih, hh, [b_ih, b_hh], [hr].
+Layer couple(RuleContext& c, std::span<const ValueId> weights, std::int64_t gates, TermId input, bool biases) {
+  const bool projected = weights.size() == (biases ? 5U : 3U);
+  const auto& hh = c.in(weights[1]).dims;
+  const std::int64_t H = c.size(hh[0]) / gates;
+  Layer layer{.hidden = projected ? c.fresh(H) : hh[1], .output = hh[1]};
+  const TermId rows = c.terms().product({c.frozen(gates, FreezeWhy::Gate), layer.hidden});
+  const std::size_t gated = weights.size() - (projected ? 1 : 0);
+  for (std::size_t i = 0; i < gated; ++i) c.unify(c.in(weights[i]).dims[0], rows);
+  c.unify(c.in(weights[0]).dims[1], input);
+  if (projected) {
+    const auto& hr = c.in(weights.back()).dims;
+    c.unify(hr[0], layer.output);
+    c.unify(hr[1], layer.hidden);
+  }
+  return layer;
+}
+
+void count(RuleContext& c, std::span<const TermId> steps, std::int64_t gates, const Layer& layer, TermId input) {
+  for (TermId inner : {input, layer.output}) {
+    std::vector<TermId> cost(steps.begin(), steps.end());
+    cost.insert(cost.end(), {layer.hidden, inner});
+    c.macs(gates, std::move(cost));
+  }
+  if (!(layer.hidden == layer.output)) {
+    std::vector<TermId> cost(steps.begin(), steps.end());
+    cost.insert(cost.end(), {layer.hidden, layer.output});
+    c.macs(1, std::move(cost));
+  }
+}
+
+/// An initial state [layers x directions, N.., H] meets every layer's H: a constant one only ties their counts.
+void couple_state(RuleContext& c, ValueId state, std::span<const TermId> sizes, std::size_t batch_dim, TermId batch) {
+  ValueFacts& f = c.facts(state);
+  if (f.stacked && f.stacked->dim == 0 && f.stacked->slices.size() == sizes.size()) {
+    for (std::size_t k = 0; k < sizes.size(); ++k) c.unify(f.stacked->slices[k].back(), sizes[k]);
+    return;
+  }
+  const ValueTerms& s = c.in(state);
+  if (s.dims.size() > 2) c.unify(s.dims[batch_dim], batch);
+  for (TermId size : sizes) f.uniform ? c.tie_counts(s.dims.back(), size) : c.unify(s.dims.back(), size);
+}
+
+// h_n, c_n: position k along dim 0 is layer k's state.
+void set_state(RuleContext& c, std::size_t k, const std::vector<TermId>& batch, std::span<const TermId> sizes) {
+  if (k >= c.out_count()) return;
+  Stacked stacked{.dim = 0, .slices = {}};
+  for (TermId size : sizes) {
+    stacked.slices.push_back(batch);
+    stacked.slices.back().push_back(size);
+  }
+  std::vector<TermId> dims = stacked.slices.front();
+  dims.insert(dims.begin(), c.frozen(static_cast<std::int64_t>(sizes.size()), FreezeWhy::Stack));
+  c.set_stacked(k, std::move(stacked), std::move(dims));
+}
+
+void apply_recurrent(RuleContext& c, const OpRule& rule) {
+  if (!c.op().target.ends_with(".input")) return c.give_up(FreezeWhy::UnknownOp);  // packed sequences
+  const std::int64_t gates = gates_of(rule.name);
+  const ValueTerms& x = c.in("input");
+  const std::vector<ValueId> weights = c.op().tensors("params");
+  const bool biases = c.op().bool_or("has_biases", true);
+  const std::size_t directions = c.op().bool_or("bidirectional", false) ? 2 : 1;
+  const auto layers = static_cast<std::size_t>(c.op().int_or("num_layers", 1));
+  if (layers == 0 || weights.size() % (layers * directions) || weights.size() / (layers * directions) < 2 ||
+      weights.size() / (layers * directions) > 5)
+    c.malformed("weights for another number of layers");
+  const std::size_t per = weights.size() / (layers * directions);
+  const std::vector<TermId> steps(x.dims.begin(), x.dims.end() - 1);
+  TermId input = x.dims.back();
+  std::vector<TermId> hidden, outputs;
+  for (std::size_t l = 0; l < layers; ++l) {
+    std::vector<TermId> joined;
+    for (std::size_t d = 0; d < directions; ++d) {
+      const Layer layer = couple(c, std::span(weights).subspan((l * directions + d) * per, per), gates, input, biases);
+      count(c, steps, gates, layer, input);
+      hidden.push_back(layer.hidden);
+      outputs.push_back(layer.output);
+      joined.push_back(layer.output);
+    }
+    input = c.terms().sum(joined);
+  }
+  // One call has one hidden size: all layers and directions keep equally many units, of their own choice.
+  for (std::size_t k = 1; k < hidden.size(); ++k) {
+    c.tie_counts(hidden[0], hidden[k]);
+    c.tie_counts(outputs[0], outputs[k]);
+  }
+  const bool batched = x.dims.size() == 3;
+  const bool batch_first = c.op().bool_or("batch_first", false);
+  const TermId batch = batched ? x.dims[batch_first ? 0 : 1] : c.fresh(1);
+  const std::vector<TermId> state_batch = batched ? std::vector{batch} : std::vector<TermId>{};
+  const std::vector<ValueId> states = c.op().tensors("hx");
+  for (std::size_t k = 0; k < states.size(); ++k) couple_state(c, states[k], k == 0 ? outputs : hidden, 1, batch);
+  std::vector<TermId> dims = steps;
+  dims.push_back(input);
+  c.set(0, std::move(dims));
+  set_state(c, 1, state_batch, outputs);
+  if (gates == 4) set_state(c, 2, state_batch, hidden);
+}
+
+void apply_cell(RuleContext& c, const OpRule& rule) {
+  const std::int64_t gates = gates_of(rule.name);
+  const ValueTerms& x = c.in("input");
+  std::vector<ValueId> weights{c.id("w_ih"), c.id("w_hh")};
+  for (const char* bias : {"b_ih", "b_hh"})
+    if (c.has(bias)) weights.push_back(c.id(bias));
+  const Layer layer = couple(c, weights, gates, x.dims.back(), weights.size() == 4);
+  const std::vector<TermId> batch(x.dims.begin(), x.dims.end() - 1);
+  count(c, batch, gates, layer, x.dims.back());
+  for (ValueId state : c.op().tensors("hx")) {
+    const ValueTerms& s = c.in(state);
+    c.facts(state).uniform ? c.tie_counts(s.dims.back(), layer.hidden) : c.unify(s.dims.back(), layer.hidden);
+    if (!batch.empty()) c.unify(s.dims.front(), batch.front());
+  }
+  for (std::size_t k = 0; k < c.out_count(); ++k) {
+    std::vector<TermId> dims = batch;
+    dims.push_back(layer.hidden);
+    c.set(k, std::move(dims));
+  }
+}
+
+}  // namespace
+
+std::span<const OpRule> recurrent_rules() {
+  static constexpr auto kRules = std::to_array<OpRule>({
+      {.name = "lstm", .apply = apply_recurrent},
+      {.name = "gru", .apply = apply_recurrent},
+      {.name = "rnn_tanh", .apply = apply_recurrent},
+      {.name = "rnn_relu", .apply = apply_recurrent},
+      {.name = "lstm_cell", .apply = apply_cell},
+      {.name = "gru_cell", .apply = apply_cell},
+      {.name = "rnn_tanh_cell", .apply = apply_cell},
+      {.name = "rnn_relu_cell", .apply = apply_cell},
+  });
+  return kRules;
+}
+
+}  // namespace pollard::graph
