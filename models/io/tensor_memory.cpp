@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/io/tensor_memory.h"
+
+#include <ATen/EmptyTensor.h>
+#include <c10/util/Exception.h>
+
+#include "graph/error.h"
+#include "kernels/executor.h"
+#include "models/io/text.h"
+
+namespace pollard::models::io {
+
+at::Tensor new_tensor(at::IntArrayRef shape, graph::DType dtype) {
+  try {
+    return at::Tensor(at::detail::empty_cpu(shape, kernels::to_scalar_type(dtype)));
+  } catch (const c10::Error& error) {
+    double bytes = static_cast<double>(graph::dtype_size(dtype));
+    for (const std::int64_t dim : shape) bytes *= static_cast<double>(dim);
+    throw UserError({.code = "E0504", .exit = Exit::Environment,
+                     .message = "not enough memory for a tensor of " + human_bytes(bytes),
+                     .why = printable(error.what_without_backtrace()),
+                     .help = "close other programs, or use a machine with more memory"});
+  }
+}
+
+std::span<std::byte> tensor_data(const at::Tensor& tensor) {
+  POLLARD_CHECK(tensor.is_contiguous() && tensor.is_cpu(), "a contiguous CPU tensor");
+  return {static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()};
+}
+
+}  // namespace pollard::models::io

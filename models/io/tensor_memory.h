@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstddef>
+#include <span>
+
+#include "graph/program.h"
+
+namespace pollard::models::io {
+
+/// A contiguous CPU tensor with memory of its own, not yet filled. Throws E0504 when there is not enough memory.
+at::Tensor new_tensor(at::IntArrayRef shape, graph::DType dtype);
+
+/// The elements of a contiguous CPU tensor as bytes.
+std::span<std::byte> tensor_data(const at::Tensor& tensor);
+
+}  // namespace pollard::models::io
