@@ -65,7 +65,7 @@ CouplingGraph::CouplingGraph(const Program& program, const Dependencies& d) : im
   for (const Input& input : program.inputs)
     if (const Input* other = input.tied_to.empty() ? nullptr : program.find_input(input.tied_to)) couple({other->value, input.value}, kTied);
 
-  g.graph = Boosted(g.vertices.size());
+  for (std::size_t v = 0; v < g.vertices.size(); ++v) boost::add_vertex(g.graph);
   for (const Edge& edge : g.edges) boost::add_edge(edge.a, edge.b, edge.op, g.graph);
 }
 

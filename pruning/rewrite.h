@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "graph/removal.h"
+#include "models/model.h"
+
+namespace pollard::pruning {
+
+/// The smaller program: size arguments follow their terms (a size changes only where its term's size changed, so -1
+/// and symbolic sizes stay; slice bounds move by what was removed before them; unequal chunks are asked for by size;
+/// an implicit attention scale is written out with the original head dim). Pure: no weights, no I/O.
+graph::Program rewrite(const graph::Program& program, const graph::Dependencies& dependencies,
+                       const graph::Removal& removal);
+
+/// The smaller weights: byte slices of the originals, no arithmetic. Tied names stay one tensor.
+kernels::Weights slice_weights(const models::Model& model, const graph::Dependencies& dependencies,
+                               const graph::Removal& removal);
+
+/// Both, as a model. Metadata is not touched.
+models::Model prune(const models::Model& model, const graph::Dependencies& dependencies, const graph::Removal& removal);
+
+}  // namespace pollard::pruning
