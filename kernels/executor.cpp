@@ -162,7 +162,7 @@ class Run {
       if (!done) call.call(stack);
       call.store(std::move(stack), slots_, call_options_);
     } catch (const c10::OutOfMemoryError& error) {
-      fail(call.op(), "E0502", Exit::Environment, error.what_without_backtrace());
+      fail(call.op(), "E0504", Exit::Environment, error.what_without_backtrace());
     } catch (const c10::Error& error) {
       fail(call.op(), "E0412", Exit::Unsupported, error.what_without_backtrace());
     } catch (const std::domain_error& error) {

@@ -15,7 +15,7 @@ using Json = nlohmann::json;
 /// parse_json() of one entry of an archive.
 Json parse_entry(std::string_view text, const std::string& archive, const std::string& entry);
 
-/// Typed access to a parsed document: every wrong type or missing member is a UserError E0341 that says where.
+/// Typed access to a parsed document: every wrong type or missing member is a UserError E0360 that says where.
 class JsonReader {
  public:
   JsonReader(std::string subject, std::string entry) : subject_(std::move(subject)), entry_(std::move(entry)) {}
@@ -39,7 +39,7 @@ class JsonReader {
   std::int64_t integer(const Json& object, const char* key) const { return integer(member(object, key)); }
   bool boolean(const Json& object, const char* key) const { return boolean(member(object, key)); }
 
-  [[noreturn]] void fail(std::string message, std::string code = "E0341") const;
+  [[noreturn]] void fail(std::string message, std::string code = "E0360") const;
   /// A construct this version cannot handle: Exit::Unsupported.
   [[noreturn]] void unsupported(std::string message, std::string help) const;
 

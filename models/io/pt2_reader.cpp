@@ -3,6 +3,7 @@
 
 #include "models/io/json_reader.h"
 #include "models/io/pt2_graph_reader.h"
+#include "models/io/pt2_sample_inputs.h"
 #include "models/io/pt2_schema.h"
 #include "models/io/pt2_weights.h"
 #include "models/io/text.h"
@@ -25,6 +26,9 @@ std::vector<std::string> model_names(const ZipReader& archive) {
 std::string choose_model(const ZipReader& archive) {
   const std::vector<std::string> names = model_names(archive);
   const JsonReader reader(archive.name(), "models/");
+  if (archive.find("serialized_exported_program.json"))
+    reader.unsupported("an exported program in the format of torch 2.6 and older",
+                       "python -c \"import torch; torch.export.save(torch.export.load('m.pt2'), 'new.pt2')\"");
   if (names.empty()) reader.unsupported("the archive holds no exported program", "export it with torch.export.save");
   if (names.size() > 1) reader.unsupported("the archive holds several models: " + join_or(names), "save one per file");
   return names.front();
@@ -53,6 +57,7 @@ Model read_pt2(const ZipReader& archive) {
   JsonReader reader(archive.name(), entry);
   Model model{.program = pt2::GraphReader(reader, json).read(), .format = "pt2"};
   model.weights = pt2::read_weights(archive, name, model.program);
+  model.sample_inputs = pt2::read_sample_inputs(archive, name, model.program);
   for (const ZipEntry& extra : archive.entries())
     if (extra.name.starts_with(pt2::kExtraDir) && extra.size < (std::uint64_t{64} << 20))
       model.metadata[extra.name.substr(pt2::kExtraDir.size())] = archive.read_text(extra);

@@ -81,7 +81,7 @@ class WeightsReader {
     const ZipEntry* entry = archive_.find(entry_name);
     if (!entry) {
       reader.at("weight " + in_quotes(payloads.front().name));
-      reader.fail("its record " + in_quotes(entry_name) + " is missing", "E0343");
+      reader.fail("its record " + in_quotes(entry_name) + " is missing", "E0362");
     }
     for (const Payload& payload : payloads) {
       reader.at("weight " + in_quotes(payload.name));
@@ -95,7 +95,7 @@ class WeightsReader {
     const std::uint64_t size = item_size(meta);
     if (entry.size % size != 0)
       reader.fail("its record has " + std::to_string(entry.size) + " bytes, not a multiple of " + std::to_string(size),
-                  "E0342");
+                  "E0361");
     if (meta.numel() == 0) return;
     std::optional<std::uint64_t> last = static_cast<std::uint64_t>(meta.storage_offset);
     for (std::size_t i = 0; i < meta.shape.size() && last; ++i) {
@@ -104,11 +104,11 @@ class WeightsReader {
       last = step ? checked_add(*last, *step) : std::nullopt;
     }
     if (!last || *last >= entry.size / size)
-      reader.fail("its record has " + std::to_string(entry.size) + " bytes, its shape and strides need more", "E0342");
+      reader.fail("its record has " + std::to_string(entry.size) + " bytes, its shape and strides need more", "E0361");
     const std::uint64_t bytes = static_cast<std::uint64_t>(meta.numel()) * size;
     if (bytes > entry.size && bytes > kMaxExpansion)
       reader.fail("it would take " + std::to_string(bytes) + " bytes, its record has " + std::to_string(entry.size),
-                  "E0342");
+                  "E0361");
   }
 
   void check_program(const JsonReader& reader, const Payload& payload) const {
@@ -117,8 +117,8 @@ class WeightsReader {
     const graph::Value& value = program_[input->value];
     if (value.dtype != payload.meta.dtype)
       reader.fail("it is stored as " + std::string(graph::to_string(payload.meta.dtype)) + ", the graph says " +
-                  std::string(graph::to_string(value.dtype)), "E0342");
-    if (value.sizes() != payload.meta.sizes()) reader.fail("its stored shape differs from the graph's", "E0342");
+                  std::string(graph::to_string(value.dtype)), "E0361");
+    if (value.sizes() != payload.meta.sizes()) reader.fail("its stored shape differs from the graph's", "E0361");
   }
 
   void materialise(const ZipEntry& entry, const std::vector<Payload>& payloads) {
@@ -181,7 +181,7 @@ kernels::Weights read_weights(const ZipReader& archive, const std::string& model
   for (const graph::Input& input : program.inputs) {
     if (input.kind == graph::Input::Kind::User || weights.contains(input.source)) continue;
     JsonReader(archive.name(), "models/" + model + ".json")
-        .fail("weight " + in_quotes(input.source) + " is not in the archive", "E0343");
+        .fail("weight " + in_quotes(input.source) + " is not in the archive", "E0362");
   }
   mark_ties(program, weights);
   return weights;

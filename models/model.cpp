@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/model.h"
+
+#include <utility>
+
+#include "graph/error.h"
+#include "models/io/checkpoint.h"
+#include "models/io/file.h"
+#include "models/io/pt2_reader.h"
+#include "models/io/pt2_writer.h"
+#include "models/io/safetensors.h"
+#include "models/registry.h"
+
+namespace pollard::models {
+namespace {
+
+namespace fs = std::filesystem;
+
+Model load_export(std::shared_ptr<const io::ByteSource> source, const LoadOptions& options) {
+  Model model = io::read_pt2(io::ZipReader(source, {.check_crc = options.check_crc}));
+  model.sha256 = io::sha256(*source);
+  return model;
+}
+
+/// The config.json that published checkpoints come with.
+std::string config_beside(const fs::path& path) {
+  std::error_code error;
+  const fs::path config = (fs::is_directory(path, error) ? path : path.parent_path()) / "config.json";
+  if (!fs::is_regular_file(config, error)) return {};
+  const auto bytes = io::read_file(config, std::uint64_t{1} << 20);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+Model load_checkpoint(const fs::path& path, const LoadOptions& options) {
+  io::Checkpoint file = io::read_checkpoint(path, {.key = options.key, .check_crc = options.check_crc});
+  LoadOptions chosen = options;
+  if (chosen.family.empty() && file.metadata.contains("pollard.family"))
+    chosen.family = file.metadata.at("pollard.family");
+  if (chosen.spec_json.empty() && file.metadata.contains("pollard.spec"))
+    chosen.spec_json = file.metadata.at("pollard.spec");
+  Model model = load_family(std::move(file.tensors), chosen, config_beside(path));
+  model.format = std::move(file.format);
+  model.metadata = std::move(file.metadata);
+  model.sha256 = std::move(file.sha256);
+  return model;
+}
+
+/// What a state dict holds: no lifted constants, no buffers kept out of it.
+io::TensorMap state_dict(const Model& model) {
+  io::TensorMap tensors = model.weights;
+  for (const graph::Input& input : model.program.inputs)
+    if (input.kind == graph::Input::Kind::Constant || (input.kind == graph::Input::Kind::Buffer && !input.persistent))
+      tensors.erase(input.source);
+  return tensors;
+}
+
+io::TextMap metadata_of(const Model& model) {
+  io::TextMap metadata = model.metadata;
+  if (!model.family.empty()) metadata["pollard.family"] = model.family;
+  if (!model.spec_json.empty()) metadata["pollard.spec"] = model.spec_json;
+  return metadata;
+}
+
+}  // namespace
+
+Model load(const fs::path& path, const LoadOptions& options) {
+  std::error_code error;
+  if (!fs::is_directory(path, error))
+    if (auto source = io::open_file(path); io::detect_format(*source) == io::FileFormat::TorchExport)
+      return load_export(std::move(source), options);
+  return load_checkpoint(path, options);
+}
+
+void save(const Model& model, const fs::path& path, const SaveOptions& options) {
+  if (path.extension() == ".pt2")
+    io::save_pt2(model, path, options.force);
+  else if (path.extension() == ".safetensors")
+    io::save_safetensors(path, state_dict(model), metadata_of(model), options.force);
+  else
+    throw UserError({.code = "E0226", .exit = Exit::Usage, .subject = path.string(),
+                     .message = "the output's extension says no known format",
+                     .help = "end it in .pt2 or .safetensors"});
+}
+
+}  // namespace pollard::models
