@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/slice_gather.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace pollard::kernels {
+namespace {
+
+/// A run of kept positions along the innermost sliced dimension, in bytes.
+struct Run {
+  std::int64_t offset, length;
+};
+
+/// Where each output row starts in the input, in bytes: all combinations of kept indices of the outer dimensions.
+std::vector<std::int64_t> row_offsets(const at::Tensor& tensor, const std::map<std::int64_t, std::vector<std::int64_t>>& kept,
+                                      std::int64_t inner_dim) {
+  std::vector<std::int64_t> offsets{0};
+  for (std::int64_t d = 0; d < inner_dim; ++d) {
+    const std::int64_t stride = tensor.stride(d) * static_cast<std::int64_t>(tensor.itemsize());
+    const auto found = kept.find(d);
+    const std::int64_t count = found == kept.end() ? tensor.size(d) : static_cast<std::int64_t>(found->second.size());
+    std::vector<std::int64_t> next;
+    next.reserve(offsets.size() * static_cast<std::size_t>(count));
+    for (std::int64_t base : offsets)
+      for (std::int64_t i = 0; i < count; ++i)
+        next.push_back(base + stride * (found == kept.end() ? i : found->second[static_cast<std::size_t>(i)]));
+    offsets = std::move(next);
+  }
+  return offsets;
+}
+
+std::vector<Run> runs_of(const std::vector<std::int64_t>& indices, std::int64_t bytes) {
+  std::vector<Run> runs;
+  for (std::int64_t index : indices) {
+    if (!runs.empty() && runs.back().offset + runs.back().length == index * bytes) runs.back().length += bytes;
+    else runs.push_back({index * bytes, bytes});
+  }
+  return runs;
+}
+
+/// Rows whose runs are short: element by element (Zen 5: scalar copies beat hardware gathers).
+template <class T>
+void copy_elements(const char* row, const std::vector<std::int64_t>& indices, char* out) {
+  const T* from = reinterpret_cast<const T*>(row);
+  T* to = reinterpret_cast<T*>(out);
+  for (std::size_t i = 0; i < indices.size(); ++i) to[i] = from[indices[i]];
+}
+
+void copy_row(const char* row, const std::vector<Run>& runs, const std::vector<std::int64_t>& indices, std::int64_t unit,
+              bool short_runs, char* out) {
+  if (short_runs && unit == 4) return copy_elements<std::uint32_t>(row, indices, out);
+  if (short_runs && unit == 2) return copy_elements<std::uint16_t>(row, indices, out);
+  if (short_runs && unit == 8) return copy_elements<std::uint64_t>(row, indices, out);
+  for (const Run& run : runs) {
+    std::memcpy(out, row + run.offset, static_cast<std::size_t>(run.length));
+    out += run.length;
+  }
+}
+
+}  // namespace
+
+at::Tensor slice_gather(const at::Tensor& tensor, const std::map<std::int64_t, std::vector<std::int64_t>>& kept) {
+  const at::Tensor source = tensor.detach().contiguous();
+  if (kept.empty()) return source;
+  if (!source.is_cpu()) {
+    at::Tensor out = source;
+    for (const auto& [dim, indices] : kept)
+      out = out.index_select(dim, at::tensor(indices, at::TensorOptions().dtype(at::kLong)).to(source.device()));
+    return out.contiguous();
+  }
+  std::vector<std::int64_t> shape = source.sizes().vec();
+  for (const auto& [dim, indices] : kept) shape[static_cast<std::size_t>(dim)] = static_cast<std::int64_t>(indices.size());
+  at::Tensor out = at::empty(shape, source.options());
+  if (out.numel() == 0) return out;
+
+  const std::int64_t inner_dim = kept.rbegin()->first;
+  const std::vector<std::int64_t>& indices = kept.rbegin()->second;
+  const std::int64_t unit = source.stride(inner_dim) * static_cast<std::int64_t>(source.itemsize());
+  const std::vector<std::int64_t> rows = row_offsets(source, kept, inner_dim);
+  const std::vector<Run> runs = runs_of(indices, unit);
+  const bool short_runs = runs.size() * 4 > indices.size();
+  const std::int64_t row_bytes = unit * static_cast<std::int64_t>(indices.size());
+  const char* from = static_cast<const char*>(source.const_data_ptr());
+  char* to = static_cast<char*>(out.data_ptr());
+  const std::int64_t grain = std::max<std::int64_t>(1, (std::int64_t{1} << 16) / std::max<std::int64_t>(1, row_bytes));
+  at::parallel_for(0, static_cast<std::int64_t>(rows.size()), grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r)
+      copy_row(from + rows[static_cast<std::size_t>(r)], runs, indices, unit, short_runs, to + r * row_bytes);
+  });
+  return out;
+}
+
+}  // namespace pollard::kernels

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "pruning/scores.h"
+
+namespace pollard::pruning {
+
+/// Uniform scores in [0, 1) from the seed: the baseline every criterion has to beat.
+class Random final : public Criterion {
+ public:
+  std::string name() const override { return "random"; }
+  Scores score(const ScoreContext& context) const override;
+};
+
+}  // namespace pollard::pruning

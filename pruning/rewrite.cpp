@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pruning/rewrite.h"
+
+#include <set>
+
+#include "graph/error.h"
+#include "graph/op_rules.h"
+#include "kernels/slice_gather.h"
+
+namespace pollard::pruning {
+
+using graph::Dependencies;
+using graph::Program;
+using graph::Removal;
+
+namespace {
+
+/// Shapes of all tensor values at the new widths; strides become contiguous where a shape changed.
+void resize_values(Program& program, const Dependencies& dependencies, const graph::Widths& widths) {
+  for (std::size_t v = 0; v < dependencies.values.size(); ++v) {
+    graph::Value& value = program.values[v];
+    const std::vector<graph::TermId>& dims = dependencies.values[v].dims;
+    bool changed = false;
+    for (std::size_t d = 0; d < dims.size(); ++d) {
+      const std::int64_t before = dependencies.terms.size(dims[d]);
+      const std::int64_t after = graph::size_at(dependencies, dims[d], widths);
+      if (after == before) continue;
+      graph::Size& size = value.shape[d];
+      size.hint = after;
+      // A length of (symbols) x (axis) scales with the axis.
+      if (size.symbolic()) size.expr = "((" + size.expr + ")*" + std::to_string(after) + ")//" + std::to_string(before);
+      changed = true;
+    }
+    if (!changed) continue;
+    value.strides.clear();
+    value.stride_exprs.clear();
+  }
+}
+
+bool any_resized(const Dependencies& dependencies, const graph::Widths& widths, const graph::Op& op) {
+  const auto resized = [&](graph::ValueId id) {
+    for (graph::TermId term : dependencies[id].dims)
+      if (graph::size_at(dependencies, term, widths) != dependencies.terms.size(term)) return true;
+    return false;
+  };
+  for (graph::ValueId id : op.outputs)
+    if (resized(id)) return true;
+  for (const graph::NamedArg& named : op.args)
+    for (graph::ValueId id : graph::values_in(named.arg))
+      if (resized(id)) return true;
+  return false;
+}
+
+/// Which flat positions of each dimension of an input survive; only dimensions that change.
+std::map<std::int64_t, std::vector<std::int64_t>> kept_of(const Dependencies& dependencies, graph::ValueId value,
+                                                          const Removal& removal) {
+  std::map<std::int64_t, std::vector<std::int64_t>> kept;
+  const std::vector<graph::TermId>& dims = dependencies[value].dims;
+  for (std::size_t d = 0; d < dims.size(); ++d)
+    if (graph::touched(dependencies, dims[d], removal)) kept[static_cast<std::int64_t>(d)] = graph::kept_indices(dependencies, dims[d], removal);
+  return kept;
+}
+
+}  // namespace
+
+Program rewrite(const Program& program, const Dependencies& dependencies, const Removal& removal) {
+  const graph::Widths widths = removal.widths(dependencies);
+  Program out = program;
+  out.ops.clear();
+  for (std::size_t i = 0; i < program.ops.size(); ++i) {
+    const graph::Op& op = program.ops[i];
+    const graph::OpRule* rule = graph::find_rule(op.target);
+    if (!rule || !rule->rewrite || !any_resized(dependencies, widths, op)) {
+      out.ops.push_back(op);
+      continue;
+    }
+    graph::RewriteContext context(out, dependencies, removal, widths, static_cast<std::int32_t>(i), op);
+    rule->rewrite(context);
+    for (graph::Op& inserted : context.inserted()) out.ops.push_back(std::move(inserted));
+    out.ops.push_back(std::move(context.op()));
+  }
+  resize_values(out, dependencies, widths);
+  return out;
+}
+
+kernels::Weights slice_weights(const models::Model& model, const Dependencies& dependencies, const Removal& removal) {
+  kernels::Weights out;
+  for (const graph::Input& input : model.program.inputs) {
+    if (input.constant || input.kind == graph::Input::Kind::User) continue;
+    if (!input.tied_to.empty()) {
+      out[input.source] = out.at(input.tied_to);
+      continue;
+    }
+    const at::Tensor& original = model.weights.at(input.source);
+    const auto kept = kept_of(dependencies, input.value, removal);
+    at::Tensor sliced = kept.empty() ? original : kernels::slice_gather(original, kept);
+    sliced.set_requires_grad(original.requires_grad());
+    out[input.source] = std::move(sliced);
+  }
+  return out;
+}
+
+models::Model prune(const models::Model& model, const Dependencies& dependencies, const Removal& removal) {
+  models::Model out = model;
+  out.program = rewrite(model.program, dependencies, removal);
+  out.weights = slice_weights(model, dependencies, removal);
+  return out;
+}
+
+}  // namespace pollard::pruning
