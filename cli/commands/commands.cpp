@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/commands/commands.h"
+
+#include "cli/app.h"
+
+namespace pollard::cli {
+
+void add_commands(CommandLine& line) {
+  add_parity(line);
+  add_models(line);
+  add_devices(line);
+  add_doctor(line);
+  add_completion(line);
+  add_help_reference(line);
+}
+
+}  // namespace pollard::cli

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+namespace pollard::cli {
+
+class CommandLine;
+
+// Each adds one command to the parser; see the file of its name.
+void add_completion(CommandLine& line);
+void add_devices(CommandLine& line);
+void add_doctor(CommandLine& line);
+void add_help_reference(CommandLine& line);
+void add_models(CommandLine& line);
+void add_parity(CommandLine& line);
+
+}  // namespace pollard::cli

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/command_line.h"
+#include "cli/commands/commands.h"
+#include "models/registry.h"
+
+namespace pollard::cli {
+namespace {
+
+Json to_json(const std::vector<models::Family>& families) {
+  Json list = Json::array();
+  for (const models::Family& family : families) {
+    Json published = Json::array();
+    for (const models::Published& size : family.published)
+      published.push_back({{"name", size.name},
+                           {"parameters", size.parameters},
+                           {"spec", Json::parse(family.complete(size.spec_json))}});
+    list.push_back({{"name", family.name}, {"description", family.description}, {"published", published}});
+  }
+  return {{"families", list}};
+}
+
+Table to_table(const std::vector<models::Family>& families) {
+  Table table({{"family"}, {"size"}, {"parameters", true}, {"what it is", false, Column::Cut::End}});
+  for (const models::Family& family : families) {
+    if (family.published.empty()) table.add({family.name, "-", "-", family.description});
+    for (const models::Published& size : family.published)
+      table.add({family.name, size.name, count_cell(size.parameters), family.description});
+  }
+  return table;
+}
+
+Exit run_models(Context& context) {
+  if (context.json()) context.print_json(to_json(models::families()));
+  context.print(to_table(models::families()));
+  context.note(
+      "any other network: export it with torch.export and torch.export.save, and give pollard the .pt2");
+  return Exit::Ok;
+}
+
+}  // namespace
+
+void add_models(CommandLine& line) {
+  line.add({.name = "models",
+            .section = "Setup",
+            .purpose = "built-in families and their published sizes",
+            .examples = {"pollard models", "pollard models --json", "pollard models -q | sort -k3n"}},
+           run_models);
+}
+
+}  // namespace pollard::cli

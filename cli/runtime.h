@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <string>
+
+namespace pollard::cli {
+
+struct Globals;
+
+/// Sets LibTorch's thread count. Throws UserError E0203 when --device is not a device's name.
+void apply_runtime(const Globals& globals);
+
+/// The device --device means: `auto` is the first CUDA device where there is one, else the CPU. Loads the CUDA
+/// operators when the answer needs them. Throws UserError (Exit::Environment) for CUDA where there is none.
+c10::Device choose_device(const std::string& name);
+
+/// "auto", "cpu", "cuda" or "cuda:N".
+bool is_device_name(const std::string& name);
+
+/// The lines `pollard --version` prints: pollard, LibTorch, CUDA, CPU.
+std::string version_text();
+
+}  // namespace pollard::cli
