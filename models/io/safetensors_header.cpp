@@ -132,9 +132,8 @@ SafetensorsHeader read_safetensors_header(const ByteSource& source, bool lenient
   return header;
 }
 
-bool looks_like_safetensors(std::span<const std::byte> head) {
-  return head.size() > kLengthBytes && load_little<std::uint64_t>(head) <= kLongestHeader &&
-         (head[kLengthBytes] == std::byte{'{'});
+bool plausible_safetensors(std::span<const std::byte> head) {
+  return head.size() >= kLengthBytes && load_little<std::uint64_t>(head) <= kLongestHeader;
 }
 
 }  // namespace pollard::models::io

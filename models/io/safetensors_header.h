@@ -36,8 +36,8 @@ struct SafetensorsHeader {
 /// E0314 (shapes), E0315 (names), E0421 (element type; Exit::Unsupported).
 SafetensorsHeader read_safetensors_header(const ByteSource& source, bool lenient = false);
 
-/// Whether the first bytes may be a safetensors file's: a plausible length and '{'.
-bool looks_like_safetensors(std::span<const std::byte> head);
+/// Whether the first eight bytes may be the length of a safetensors header; no text or known format begins so.
+bool plausible_safetensors(std::span<const std::byte> head);
 
 /// "F32", "BF16", ... and back.
 std::optional<std::string_view> safetensors_name(graph::DType dtype);

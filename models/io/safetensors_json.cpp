@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/io/safetensors_json.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -129,14 +130,13 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
-  bool parse_error(std::size_t byte, const std::string& token, const nlohmann::json::exception&) override {
-    const std::string_view rest(text_, static_cast<std::size_t>(reached - text_));
-    const std::size_t invalid = first_invalid_utf8(rest);
-    // The last character read may be the first of several, so a cut sequence right at the end is no verdict.
-    if (invalid != std::string_view::npos && token.find('\\') != std::string::npos && invalid + 4 < rest.size())
-      reject("E0311", "the header is not UTF-8 text", start_ + invalid);
-    reject("E0311", "the header is not JSON, at " + in_quotes(token.size() > 40 ? token.substr(token.size() - 40) : token),
-           start_ + (byte == 0 ? 0 : byte - 1));
+  bool parse_error(std::size_t byte, const std::string& token, const nlohmann::json::exception& error) override {
+    const std::uint64_t offset = start_ + (byte == 0 ? 0 : byte - 1);
+    if (std::string_view(error.what()).find("UTF-8") != std::string_view::npos)
+      reject("E0311", "the header is not UTF-8 text", offset);
+    constexpr std::size_t kShown = 40;
+    reject("E0311", "the header is not JSON, at " + in_quotes(token.substr(token.size() - std::min(token.size(), kShown))),
+           offset);
   }
 
  private:

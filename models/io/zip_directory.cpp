@@ -9,6 +9,7 @@
 
 #include "graph/error.h"
 #include "models/io/bytes.h"
+#include "models/io/convert_help.h"
 #include "models/io/text.h"
 #include "models/io/zip_format.h"
 
@@ -120,6 +121,9 @@ void check_flags(const ByteSource& source, const DirectoryEntry& entry, std::uin
   if (problem.empty() && method == 8) problem = "is compressed (deflate)";
   if (problem.empty() && method != kStored) problem = "uses zip method " + std::to_string(method);
   if (problem.empty()) return;
+  // TorchScript deflates its source code: say what the file is rather than what is wrong with the entry.
+  if (entry.name.find("/code/__torch__") != std::string::npos)
+    refuse_format(OldFormat::TorchScript, source.name(), "entry " + in_quotes(entry.name));
   throw UserError({.code = "E0321", .exit = Exit::BadFile, .subject = source.name(),
                    .message = "entry " + in_quotes(entry.name) + " " + problem,
                    .where = "byte offset " + std::to_string(entry.header_offset),

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <set>
+
+#include "models/io/atomic_file.h"
+#include "models/io/bytes.h"
+#include "models/io/cancel.h"
+#include "tests/bad_files/expect_error.h"
+#include "tests/bad_files/temp_folder.h"
+
+namespace pollard::models::io {
+namespace {
+
+using bad_files::expect_error;
+using bad_files::TempFolder;
+using Names = std::set<std::string>;
+
+/// Fails the n-th call (from 0) with `error`; counts all of them.
+class FailingCalls final : public SystemCalls {
+ public:
+  FailingCalls(int failing, int error) : failing_(failing), error_(error) {}
+  int count = 0;
+  std::string failed;
+
+  int open_new(const char* path, mode_t mode) override { return fail("open") ? -1 : SystemCalls::open_new(path, mode); }
+  int allocate(int fd, off_t size) override { return fail("allocate") ? -1 : SystemCalls::allocate(fd, size); }
+  ssize_t write(int fd, const void* bytes, std::size_t size) override {
+    return fail("write") ? -1 : SystemCalls::write(fd, bytes, size);
+  }
+  int sync(int fd) override { return fail("sync") ? -1 : SystemCalls::sync(fd); }
+  int close(int fd) override {
+    const int result = SystemCalls::close(fd);
+    return fail("close") ? -1 : result;
+  }
+  int rename(const char* from, const char* to, bool replace) override {
+    return fail("rename") ? -1 : SystemCalls::rename(from, to, replace);
+  }
+  int sync_folder(const char* path) override { return fail("sync_folder") ? -1 : SystemCalls::sync_folder(path); }
+
+ private:
+  bool fail(const char* call) {
+    if (count++ != failing_) return false;
+    failed = call;
+    errno = error_;
+    return true;
+  }
+  int failing_;
+  int error_;
+};
+
+/// Writes at most three bytes at a time.
+class ShortWrites final : public SystemCalls {
+ public:
+  ssize_t write(int fd, const void* bytes, std::size_t size) override {
+    return SystemCalls::write(fd, bytes, std::min<std::size_t>(size, 3));
+  }
+};
+
+void write_in_three_parts(const std::filesystem::path& path, SystemCalls& calls) {
+  AtomicFile file(path, {.force = true, .expected_size = 9, .calls = &calls});
+  for (const char* part : {"new", "con", "ten"}) file.write(as_bytes(part));
+  file.commit();
+}
+
+TEST(AtomicFile, AppearsWholeAtCommit) {
+  const TempFolder folder;
+  AtomicFile file(folder / "m");
+  file.write(as_bytes("content"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "m"));
+  file.commit();
+  EXPECT_EQ(TempFolder::read(folder / "m"), "content");
+  EXPECT_EQ(folder.names(), Names{"m"});
+}
+
+TEST(AtomicFile, WithoutCommitLeavesNothing) {
+  const TempFolder folder;
+  { AtomicFile(folder / "m").write(as_bytes("content")); }
+  EXPECT_EQ(folder.names(), Names{});
+}
+
+TEST(AtomicFile, WhicheverCallFailsTheOldFileStaysAndNoTemporary) {
+  for (const int error : {ENOSPC, EIO, EDQUOT, EACCES})
+    for (int failing = 0;; ++failing) {
+      const TempFolder folder;
+      folder.write("m", "old");
+      FailingCalls calls(failing, error);
+      bool refused = false;
+      try {
+        write_in_three_parts(folder / "m", calls);
+      } catch (const UserError& problem) {
+        refused = true;
+        EXPECT_EQ(static_cast<int>(problem.exit()), static_cast<int>(Exit::Environment)) << calls.failed;
+      }
+      EXPECT_EQ(folder.names(), Names{"m"}) << calls.failed;
+      EXPECT_EQ(TempFolder::read(folder / "m"), refused ? "old" : "newconten") << calls.failed;
+      const bool harmless = calls.failed == "sync_folder" || (calls.failed == "allocate" && error != ENOSPC && error != EDQUOT);
+      EXPECT_EQ(refused, !calls.failed.empty() && !harmless) << calls.failed;
+      if (failing >= calls.count) break;
+    }
+}
+
+TEST(AtomicFile, FullDiskSaysWhatItNeeds) {
+  const TempFolder folder;
+  FailingCalls calls(2, ENOSPC);
+  expect_error("E0501", Exit::Environment, {"No space left", "needs 9 bytes"},
+               [&] { write_in_three_parts(folder / "m", calls); });
+}
+
+TEST(AtomicFile, FullDiskIsMetBeforeWriting) {
+  const TempFolder folder;
+  FailingCalls calls(1, ENOSPC);
+  expect_error("E0501", Exit::Environment, {"reserving space"}, [&] { write_in_three_parts(folder / "m", calls); });
+}
+
+TEST(AtomicFile, InterruptedCallsAreRepeated) {
+  for (int failing = 0; failing < 6; ++failing) {
+    const TempFolder folder;
+    FailingCalls calls(failing, EINTR);
+    write_in_three_parts(folder / "m", calls);
+    EXPECT_EQ(TempFolder::read(folder / "m"), "newconten") << calls.failed;
+  }
+}
+
+TEST(AtomicFile, ShortWritesAreContinued) {
+  const TempFolder folder;
+  ShortWrites calls;
+  AtomicFile file(folder / "m", {.calls = &calls});
+  file.write(as_bytes("a long enough content"));
+  file.commit();
+  EXPECT_EQ(TempFolder::read(folder / "m"), "a long enough content");
+}
+
+TEST(AtomicFile, FileSizeLimitIsAnEnvironmentError) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::signal(SIGXFSZ, SIG_IGN);
+    const TempFolder folder;
+    const rlimit limit{1000, 1000};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    try {
+      write_file(folder / "m", as_bytes(std::string(5000, 'x')), false);
+    } catch (const UserError& error) {
+      ::_exit(error.parts().code == "E0501" && folder.names().empty() ? 0 : 2);
+    }
+    ::_exit(1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST(AtomicFile, KilledAtAnyMomentLeavesTheOldFileOrTheNew) {
+  const std::string old_content(200'000, 'o');
+  const std::string new_content(300'000, 'n');
+  for (int round = 0; round < 40; ++round) {
+    const TempFolder folder;
+    folder.write("m", old_content);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      for (;;) write_file(folder / "m", as_bytes(new_content), true);
+    }
+    ::usleep(static_cast<useconds_t>(100 * round));
+    ::kill(child, SIGKILL);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    const std::string content = TempFolder::read(folder / "m");
+    EXPECT_TRUE(content == old_content || content == new_content);
+  }
+}
+
+TEST(AtomicFile, TwoWritersOfOneNameBothWriteWholeFiles) {
+  const TempFolder folder;
+  AtomicFile first(folder / "m", {.force = true});
+  AtomicFile second(folder / "m", {.force = true});
+  first.write(as_bytes("first"));
+  second.write(as_bytes("second"));
+  second.commit();
+  first.commit();
+  EXPECT_EQ(TempFolder::read(folder / "m"), "first");
+  EXPECT_EQ(folder.names(), Names{"m"});
+}
+
+TEST(AtomicFile, WithoutForceANameTakenMeanwhileIsKept) {
+  const TempFolder folder;
+  AtomicFile file(folder / "m");
+  file.write(as_bytes("mine"));
+  folder.write("m", "theirs");
+  expect_error("E0224", Exit::Usage, {"exists already", "--force"}, [&] { file.commit(); });
+  EXPECT_EQ(TempFolder::read(folder / "m"), "theirs");
+}
+
+TEST(AtomicFile, CancellingStopsItAndLeavesNothing) {
+  const TempFolder folder;
+  expect_error("E0509", Exit::Interrupted, {"interrupted"}, [&] {
+    AtomicFile file(folder / "m");
+    request_cancel();
+    file.write(as_bytes("content"));
+  });
+  request_cancel(false);
+  EXPECT_EQ(folder.names(), Names{});
+}
+
+TEST(CancelSignals, FirstSetsTheFlagSecondKills) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    install_cancel_signals();
+    ::raise(SIGINT);
+    if (!cancel_requested()) ::_exit(1);
+    ::raise(SIGINT);
+    ::_exit(2);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
+}
+
+TEST(OutputPath, RefusesWhatCannotBeWrittenBeforeAnyWork) {
+  const TempFolder folder;
+  const auto input = folder.write("in.pt", "x");
+  const auto other = folder.write("other.pt", "x");
+  std::filesystem::create_symlink(other, folder / "link.pt");
+  std::filesystem::create_hard_link(input, folder / "same.pt");
+  const auto check = [&](const std::filesystem::path& output, bool force) {
+    return [=] { check_output_path(output, {input}, force); };
+  };
+  expect_error("E0220", Exit::Usage, {"names no output file"}, check("", false));
+  expect_error("E0221", Exit::Usage, {"is a directory"}, check(folder.path(), true));
+  expect_error("E0222", Exit::Usage, {"symbolic link"}, check(folder / "link.pt", true));
+  expect_error("E0222", Exit::Usage, {"not a regular file"}, check("/dev/null", true));
+  expect_error("E0223", Exit::Usage, {"also an input"}, check(input, true));
+  expect_error("E0223", Exit::Usage, {"also an input"}, check(folder / "same.pt", true));
+  expect_error("E0224", Exit::Usage, {"exists already", "--force"}, check(other, false));
+  expect_error("E0225", Exit::Usage, {"does not exist", "mkdir -p"}, check(folder / "no/out.pt", false));
+  ::chmod(other.c_str(), 0444);
+  expect_error("E0503", Exit::Environment, {"read-only"}, check(other, true));
+  EXPECT_NO_THROW(check(folder / "new.pt", false)());
+  EXPECT_EQ(folder.names(), (Names{"in.pt", "other.pt", "link.pt", "same.pt"}));
+}
+
+}  // namespace
+}  // namespace pollard::models::io
