@@ -118,8 +118,8 @@ void number_ties(Dependencies& d, const std::vector<std::pair<TermId, TermId>>& 
     return a;
   };
   for (const auto& [a, b] : pairs) {
-    const auto [low, high] = std::minmax(root(d.axis_of(a)), root(d.axis_of(b)));
-    parent[static_cast<std::size_t>(high)] = low;
+    const std::int32_t ra = root(d.axis_of(a)), rb = root(d.axis_of(b));
+    parent[static_cast<std::size_t>(std::max(ra, rb))] = std::min(ra, rb);
   }
   std::map<std::int32_t, std::vector<AxisIndex>> classes;
   for (AxisIndex a = 0; a < static_cast<AxisIndex>(d.axes.size()); ++a) classes[root(a)].push_back(a);
