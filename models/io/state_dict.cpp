@@ -71,13 +71,14 @@ std::pair<NodeId, std::string> choose_by_key(const TorchArchive& archive, const 
 
 std::pair<NodeId, std::string> choose_automatically(const TorchArchive& archive) {
   const Tree& tree = archive.tree();
-  if (holds_tensors(tree, tree.root())) return {tree.root(), ""};
+  // First, because a training checkpoint may keep a stray tensor (the state of a random generator) beside them.
   for (const std::string_view key : kUsualKeys) {
     const auto child = tree.find(tree.root(), key);
     if (child && holds_tensors(tree, *child)) return {*child, std::string(key)};
     if (child && tree.kind(*child) == Kind::Opaque) refuse_format(OldFormat::Module, archive.zip().name(),
                                                                   "key " + in_quotes(key) + ": " + tree.text(*child));
   }
+  if (holds_tensors(tree, tree.root())) return {tree.root(), ""};
   std::vector<std::pair<NodeId, std::string>> candidates;
   for (const auto& [key, value] : tree.entries(tree.root()))
     if (tree.kind(key) == Kind::String && holds_tensors(tree, value))
