@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+
+#include "graph/error_catalog.h"
+
+namespace pollard::errors {
+namespace {
+
+constexpr auto kEntries = std::to_array<ErrorEntry>({
+    {"E0410", Exit::Unsupported,
+     "op that may not run",
+     "Only ops known to be pure tensor arithmetic are run, so that a model file can do nothing else. "
+     "This one is not among them, or this LibTorch does not have it.",
+     "error[E0410] aten.from_file.default: may not be run from a model file",
+     "Export the model without this op, or with the PyTorch version this program is built on."},
+    {"E0411", Exit::Unsupported,
+     "construct of an exported program",
+     "The archive uses a part of the export format that this version cannot represent.",
+     "error[E0411] m.pt2: unsupported construct",
+     "Export again with the options the message names."},
+    {"E0412", Exit::Unsupported,
+     "op cannot be called",
+     "The arguments a file gives an op do not fit its definition, or the op refused them when it ran.",
+     "error[E0412] aten.view.default: the op cannot be called as the file says",
+     "Export the model again; if it runs in Python, please report it."},
+    {"E0413", Exit::Unsupported,
+     "program cannot be captured",
+     "A built-in network did something while it was recorded that cannot be written as a program, or "
+     "whose sizes do not follow from the inputs.",
+     "error[E0413] aten.item.default: cannot be captured",
+     "Use a torch.export file of the network instead."},
+    {"E0414", Exit::Unsupported,
+     "specification out of range",
+     "A field of a network's specification is missing, unknown or outside its range, such as a number"
+     " of heads that does not divide the width.",
+     "error[E0414] heads: 7 does not divide the hidden width 384",
+     "Correct the field; pollard models NAME shows the fields and ranges."},
+    {"E0421", Exit::Unsupported,
+     "element type not supported",
+     "A tensor has an element type this program cannot compute with or the output format cannot hold.",
+     "error[E0421] m.safetensors: tensor \"a\" has the element type \"F4\"",
+     "Convert the tensor in Python, for example tensor.float()."},
+    {"E0430", Exit::Unsupported,
+     "target cannot be met",
+     "Even with everything removed that may be removed, more parameters or operations remain than "
+     "asked for. The message says how many and what holds them.",
+     "error[E0430] target: asked for 1000 parameters, but with every floor reached 5120 remain",
+     "Ask for less, lower --min-width, raise --max-ratio, or free what --ignore keeps."},
+});
+
+}  // namespace
+
+std::span<const ErrorEntry> unsupported() { return kEntries; }
+
+}  // namespace pollard::errors
