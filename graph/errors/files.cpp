@@ -116,7 +116,7 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "nothing to verify against",
      "The file does not carry what the check needs, such as the plan it was pruned by.",
      "error[E0327] out.safetensors: carries no plan",
-     "Verify a file that pollard prune wrote, and give the dense original beside it."},
+     "Give the plan it was made with: --plan plan.json."},
     {"E0330", Exit::BadFile,
      "pickle: malformed",
      "The description inside a PyTorch file is a pickle, a small program for a stack machine. This "
