@@ -29,6 +29,11 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "There is not enough memory for a tensor of the size the message names.",
      "error[E0504] not enough memory for a tensor of 3.1 GiB",
      "Close other programs, or use a machine with more memory."},
+    {"E0505", Exit::Environment,
+     "log file cannot be written",
+     "The file named by --log-file could not be created or opened for writing.",
+     "error[E0505] /var/log/pollard.log: the log file cannot be written",
+     "Give --log-file a path in a folder you may write to."},
     {"E0509", Exit::Interrupted,
      "interrupted",
      "Ctrl-C or a request to end arrived. Work stopped at the next safe point; no output was written "

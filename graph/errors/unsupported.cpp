@@ -46,6 +46,12 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "asked for. The message says how many and what holds them.",
      "error[E0430] target: asked for 1000 parameters, but with every floor reached 5120 remain",
      "Ask for less, lower --min-width, raise --max-ratio, or free what --ignore keeps."},
+    {"E0440", Exit::Unsupported,
+     "batch size is fixed",
+     "The network was exported for one batch size: the first dimension of its first input is a number and "
+     "no symbol, so it cannot run with another.",
+     "error[E0440] --batch 8: this model was exported with a fixed batch size: its first input is 1x...",
+     "Leave out --batch, or export with dynamic_shapes for dimension 0."},
 });
 
 }  // namespace
