@@ -29,14 +29,17 @@ namespace {
 /// Adds the vertices of one value: one a dimension and mentioned axis.
 void add_vertices(const Dependencies& d, ValueId id, std::vector<CouplingGraph::Vertex>& vertices,
                   std::vector<std::size_t>& mine) {
-  const std::vector<TermId>& dims = d[id].dims;
-  for (std::size_t dim = 0; dim < dims.size(); ++dim)
-    for (TermId term : d.terms.axes(dims[dim])) {
-      const CouplingGraph::Vertex vertex{{id, static_cast<std::int32_t>(dim)}, d.axis_of(term)};
+  const auto add = [&](std::int32_t dim, TermId whole) {
+    for (TermId term : d.terms.axes(whole)) {
+      const CouplingGraph::Vertex vertex{{id, dim}, d.axis_of(term)};
       if (!mine.empty() && vertices[mine.back()] == vertex) continue;
       mine.push_back(vertices.size());
       vertices.push_back(vertex);
     }
+  };
+  const std::vector<TermId>& dims = d[id].dims;
+  for (std::size_t dim = 0; dim < dims.size(); ++dim) add(static_cast<std::int32_t>(dim), dims[dim]);
+  for (const auto& [dim, term] : d[id].stacked) add(dim, term);
 }
 
 }  // namespace

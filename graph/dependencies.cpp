@@ -89,6 +89,14 @@ void bind_outputs(AnalysisState& state) {
   }
 }
 
+void list_stacked(ValueFacts& f) {
+  for (const std::vector<TermId>& slice : f.stacked->slices)
+    for (std::size_t i = 0; i < slice.size(); ++i) {
+      const auto dim = static_cast<std::int32_t>(i) + (static_cast<std::int32_t>(i) >= f.stacked->dim ? 1 : 0);
+      if (slice[i] != f.terms.dims[static_cast<std::size_t>(dim)]) f.terms.stacked.emplace_back(dim, slice[i]);
+    }
+}
+
 // ---- count ties ------------------------------------------------------------------------------------------------
 
 /// Pairs of axes that must keep equally many units; terms of different structure freeze each other.
@@ -250,7 +258,10 @@ Dependencies analyse(const Program& program) {
   std::vector<std::pair<TermId, TermId>> tied;
   for (const CountTie& tie : state.ties) match_counts(state.terms, tie.a, tie.b, tie.op, tied);
   Dependencies d;
-  for (ValueFacts& f : state.values) d.values.push_back(std::move(f.terms));
+  for (ValueFacts& f : state.values) {
+    if (f.stacked) list_stacked(f);
+    d.values.push_back(std::move(f.terms));
+  }
   d.terms = std::move(state.terms);
   d.renormalisations = std::move(state.renormalisations);
   d.macs = std::move(state.macs);

@@ -26,6 +26,8 @@ struct ValueTerms {
   /// Axes along which a removed unit's entries do not vanish when every parameter slab of the unit is zeroed
   /// (after a sigmoid, say). Empty for nearly all values.
   std::vector<TermId> nonvanishing;
+  /// Stacked tensors (states of LSTM layers): terms of further positions, as (dimension, term). `dims` shows the first.
+  std::vector<std::pair<std::int32_t, TermId>> stacked;
 };
 
 /// What a prunable axis counts, where the program tells.

@@ -10,6 +10,7 @@
 #include "models/io/pt2_writer.h"
 #include "models/io/safetensors.h"
 #include "models/registry.h"
+#include "models/settle_sizes.h"
 
 namespace pollard::models {
 namespace {
@@ -18,6 +19,7 @@ namespace fs = std::filesystem;
 
 Model load_export(std::shared_ptr<const io::ByteSource> source, const LoadOptions& options) {
   Model model = io::read_pt2(io::ZipReader(source, {.check_crc = options.check_crc}));
+  settle_data_dependent_sizes(model);
   model.sha256 = io::sha256(*source);
   return model;
 }

@@ -64,12 +64,26 @@ void freeze_along(RuleContext& c, FreezeWhy why, bool keeps_zeros) {
   const char* name = operand_name(c);
   const ValueTerms& x = c.in(name);
   for (std::size_t d : c.dims("dim", x.dims.size())) c.freeze(x.dims[d], why);
-  for (std::size_t k = 0; k < c.out_count(); ++k)
-    c.set(k, x.dims, keeps_zeros ? x.nonvanishing : c.all_axes(x.dims));
+  for (std::size_t k = 0; k < c.out_count(); ++k) {
+    std::vector<TermId> out = x.dims;
+    if (c.out_value(k).shape.size() != out.size()) return c.give_up(why);
+    // Real transforms shorten a dimension they run along.
+    for (std::size_t d = 0; d < out.size(); ++d)
+      if (c.size(out[d]) != c.out_value(k).shape[d].hint) out[d] = c.frozen(c.out_value(k).shape[d].hint, why);
+    c.set(k, std::move(out), keeps_zeros ? x.nonvanishing : c.all_axes(x.dims));
+  }
 }
 
 void apply_softmax(RuleContext& c, const OpRule&) { freeze_along(c, FreezeWhy::Softmax, false); }
 void apply_ordered(RuleContext& c, const OpRule&) { freeze_along(c, FreezeWhy::Order, true); }
+
+// Two-dimensional transforms run over the last two dimensions by default.
+void apply_transform(RuleContext& c, const OpRule& rule) {
+  const ValueTerms& x = c.in("self");
+  if (!c.op().find("dim"))
+    for (std::size_t d = x.dims.size() - std::min<std::size_t>(2, x.dims.size()); d < x.dims.size(); ++d) c.freeze(x.dims[d], FreezeWhy::Order);
+  apply_ordered(c, rule);
+}
 
 // topk and diff shorten the dimension they run along; sort keeps it.
 void apply_resizing_order(RuleContext& c, const OpRule&) {
@@ -151,6 +165,14 @@ std::span<const OpRule> reduction_rules() {
       {.name = "fft_irfft", .apply = apply_resizing_order},
       {.name = "fft_fft", .apply = apply_resizing_order},
       {.name = "fft_ifft", .apply = apply_resizing_order},
+      {.name = "fft_fft2", .apply = apply_transform},
+      {.name = "fft_ifft2", .apply = apply_transform},
+      {.name = "fft_fftn", .apply = apply_ordered},
+      {.name = "fft_ifftn", .apply = apply_ordered},
+      {.name = "fft_rfft2", .apply = apply_transform},
+      {.name = "fft_irfft2", .apply = apply_transform},
+      {.name = "fft_rfftn", .apply = apply_ordered},
+      {.name = "fft_irfftn", .apply = apply_ordered},
       {.name = "cosine_similarity", .apply = apply_cosine_similarity},
   });
   return kRules;

@@ -39,6 +39,10 @@ void apply_stack(RuleContext& c, const OpRule&) {
     stacked.slices.push_back(c.in(id).dims);
     alive.insert(alive.end(), c.in(id).nonvanishing.begin(), c.in(id).nonvanishing.end());
   }
+  // One tensor: slices are equally long in every dimension, whichever units each keeps.
+  for (const std::vector<TermId>& slice : stacked.slices)
+    for (std::size_t d = 0; d < slice.size(); ++d)
+      if (c.size(slice[d]) != 1) c.tie_counts(stacked.slices.front()[d], slice[d]);
   std::vector<TermId> dims = stacked.slices.front();
   dims.insert(dims.begin() + static_cast<std::ptrdiff_t>(at),
               c.frozen(static_cast<std::int64_t>(ids.size()), FreezeWhy::Stack));
