@@ -50,6 +50,8 @@ nlohmann::json parse_json(std::string_view text, const std::string& subject, std
     return nlohmann::json::parse(text.begin(), text.end(), KeyCheck(subject, depth));
   } catch (const nlohmann::json::parse_error& error) {
     reject(subject, "not JSON", error.byte);
+  } catch (const nlohmann::json::out_of_range&) {
+    reject(subject, "a number in JSON is larger than a 64-bit float can hold", 0);
   }
 }
 
