@@ -104,7 +104,10 @@ void AtomicFile::create_temporary() {
     // A fixed prefix, because a long output name plus a suffix may exceed NAME_MAX.
     temporary_ = (folder_ / (".pollard-" + random_suffix() + ".tmp")).string();
     fd_ = calls_->open_new(temporary_.c_str(), kMode);
-    if (fd_ >= 0) return;
+    if (fd_ >= 0) {
+      remove_if_killed_.emplace(temporary_);
+      return;
+    }
     if (errno != EEXIST && errno != EINTR) break;
   }
   const int error = errno;
@@ -148,6 +151,7 @@ void AtomicFile::commit() {
     fail("renaming", errno);
   }
   temporary_.clear();
+  remove_if_killed_.reset();
   // The new file is in place; a file system that cannot sync a folder is not a reason to call it lost.
   calls_->sync_folder(folder_.c_str());
 }
@@ -156,6 +160,7 @@ void AtomicFile::discard() noexcept {
   if (fd_ >= 0) calls_->close(std::exchange(fd_, -1));
   if (!temporary_.empty()) calls_->unlink(temporary_.c_str());
   temporary_.clear();
+  remove_if_killed_.reset();
 }
 
 void AtomicFile::fail(const char* action, int error) {

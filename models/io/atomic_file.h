@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "models/io/cancel.h"
 #include "models/io/system_calls.h"
 #include "models/io/writer.h"
 
@@ -54,6 +56,7 @@ class AtomicFile final : public Writer {
   std::filesystem::path path_;
   std::filesystem::path folder_;
   std::string temporary_;
+  std::optional<RemoveIfKilled> remove_if_killed_;
   Options options_;
   SystemCalls* calls_;
   int fd_ = -1;

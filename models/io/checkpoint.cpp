@@ -94,7 +94,7 @@ CheckpointInfo describe_torch_zip(const std::shared_ptr<const ByteSource>& sourc
 }
 
 bool is_export(const ZipReader& zip) {
-  return zip.find("archive_format") != nullptr || zip.find("serialized_exported_program.json") != nullptr;
+  return zip.find("archive_format") != nullptr;
 }
 
 /// torch.save before 1.6 writes the number 0x1950a86a20f9469cfc6c first, as a pickle of its own.

@@ -36,6 +36,7 @@ const char* description(OldFormat format) {
     case OldFormat::TorchScript: return "a TorchScript archive, which is a program and not only weights";
     case OldFormat::Protocol: return "a PyTorch file pickled with another protocol than 2";
     case OldFormat::Module: return "a whole pickled module, which needs its Python classes, not a state dict";
+    case OldFormat::Export: return "a torch.export archive in the format of an older PyTorch";
   }
   return "";
 }
@@ -49,6 +50,7 @@ std::string state_dict_expression(OldFormat format) {
     case OldFormat::Module: return load + "False).state_dict()";
     case OldFormat::Tar:
     case OldFormat::Protocol: return load + "False)";
+    case OldFormat::Export: break;
   }
   return "";
 }
@@ -56,6 +58,9 @@ std::string state_dict_expression(OldFormat format) {
 }  // namespace
 
 std::string conversion_command(OldFormat format, const std::string& file) {
+  if (format == OldFormat::Export)
+    return "python3 -c \"import sys,torch; torch.export.save(torch.export.load(sys.argv[1]),sys.argv[2])\" " +
+           shell_quoted(file) + " " + shell_quoted(without_extension(file) + ".new.pt2");
   return "python3 -c \"import sys,torch; from safetensors.torch import save_file; d=" + state_dict_expression(format) +
          "; d=d.get('state_dict',d); save_file({k:v.clone().contiguous() for k,v in d.items() "
          "if torch.is_tensor(v)},sys.argv[2])\" " +

@@ -11,10 +11,11 @@ enum class OldFormat {
   Tar,          ///< torch.save before 0.1.10
   TorchScript,  ///< torch.jit.save
   Protocol,     ///< torch.save(..., pickle_protocol=4)
-  Module        ///< torch.save(model): the whole object with its classes
+  Module,       ///< torch.save(model): the whole object with its classes
+  Export        ///< torch.export.save before the archive had a root directory
 };
 
-/// A shell command that reads `file` and writes FILE.safetensors beside it. Only a format that needs it is read
+/// A shell command that reads `file` and writes FILE.safetensors (FILE.new.pt2 for Export) beside it. Only a format that needs it is read
 /// without weights_only, and then the text says that the file must be trusted.
 std::string conversion_command(OldFormat format, const std::string& file);
 

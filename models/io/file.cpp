@@ -97,6 +97,7 @@ class FileSource final : public ByteSource {
   void read_at(std::uint64_t offset, std::span<std::byte> out) const override {
     if (!fits(offset, out.size(), size_)) reject_short(offset, out.size());
     while (!out.empty()) {
+      throw_if_cancelled();
       const std::size_t want = std::min<std::size_t>(out.size(), kReadChunk);
       const ssize_t got = ::pread(file_.get(), out.data(), want, static_cast<off_t>(offset));
       if (got < 0 && errno == EINTR) continue;

@@ -94,7 +94,7 @@ at::Tensor SafetensorsReader::read(const TensorInfo& info) const {
 
 TensorMap SafetensorsReader::read_all() const {
   std::vector<at::Tensor> read_tensors(header_.tensors.size());
-  parallel_for(read_tensors.size(), [&](std::size_t i) { read_tensors[i] = read(header_.tensors[i]); });
+  parallel_for(read_tensors.size(), source_->size(), [&](std::size_t i) { read_tensors[i] = read(header_.tensors[i]); });
   TensorMap out;
   for (std::size_t i = 0; i < read_tensors.size(); ++i)
     out.emplace(header_.tensors[i].name, std::move(read_tensors[i]));

@@ -162,7 +162,7 @@ std::vector<at::Tensor> TorchArchive::read(const std::vector<Named>& tensors) co
   for (const auto& [name, tensor] : tensors) storages.emplace(tensor->storage, std::pair(tensor, at::Tensor()));
   std::vector<std::pair<const pickle::TensorRef*, at::Tensor>*> todo;
   for (auto& [key, storage] : storages) todo.push_back(&storage);
-  parallel_for(todo.size(), [&](std::size_t i) {
+  parallel_for(todo.size(), zip_.source().size(), [&](std::size_t i) {
     auto& [tensor, memory] = *todo[i];
     memory = read_storage(zip_.require("data/" + tensor->storage), tensor->dtype);
   });

@@ -7,6 +7,7 @@
 #include "graph/error.h"
 #include "models/io/bytes.h"
 #include "models/io/cancel.h"
+#include "models/io/convert_help.h"
 #include "models/io/crc32.h"
 #include "models/io/text.h"
 #include "models/io/zip_directory.h"
@@ -32,6 +33,8 @@ ZipReader::ZipReader(std::shared_ptr<const ByteSource> source, Options options)
   for (const zip::DirectoryEntry& found : zip::read_directory(*source_)) {
     const std::size_t slash = std::min(found.name.find('/'), found.name.size());
     const std::string_view full = found.name;
+    if (full == "serialized_exported_program.json")
+      refuse_format(OldFormat::Export, source_->name(), "entry " + found.name);
     if (slash == full.size() || !is_root_name(full.substr(0, slash)) || !is_entry_name(full.substr(slash + 1)))
       reject_name(*source_, found, "entry name " + in_quotes(full) + " is not allowed",
                   "names are root/part/part of letters, digits, '.', '_' and '-'");

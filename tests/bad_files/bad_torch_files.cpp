@@ -63,7 +63,11 @@ std::vector<BadFile> old_formats() {
   const std::string convert = "convert it: python3 -c \"import sys,torch;";
   RawZip exported;
   exported.entries.push_back({.name = "m/archive_format", .data = "pt2"});
+  RawZip old_export;
+  old_export.entries = {{.name = "serialized_exported_program.json", .data = "{}"}, {.name = "version", .data = "8.3"}};
   std::vector<BadFile> files{
+      {.row = 23, .name = "old_export.pt2", .bytes = old_export.bytes(),
+       .says = {"older PyTorch", "torch.export.save(torch.export.load("}},
       {.row = 23, .name = "legacy.pt", .bytes = legacy, .says = {"before version 1.6", convert, "weights_only=True"}},
       {.row = 23, .name = "tar.pt", .bytes = tar, .says = {"tar format", convert, "only if you trust"}},
       {.row = 23, .name = "script.pt", .bytes = script.bytes(), .says = {"TorchScript", convert, "torch.jit.load"}},

@@ -221,6 +221,23 @@ TEST(CancelSignals, FirstSetsTheFlagSecondKills) {
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
 }
 
+TEST(CancelSignals, SecondRemovesTheTemporaryFile) {
+  const TempFolder folder;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    install_cancel_signals();
+    AtomicFile file(folder / "m");
+    file.write(as_bytes("content"));
+    ::raise(SIGTERM);
+    ::raise(SIGTERM);
+    ::_exit(2);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+  EXPECT_EQ(folder.names(), Names{});
+}
+
 TEST(OutputPath, RefusesWhatCannotBeWrittenBeforeAnyWork) {
   const TempFolder folder;
   const auto input = folder.write("in.pt", "x");

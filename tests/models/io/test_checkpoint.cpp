@@ -13,6 +13,7 @@
 #include "models/io/checkpoint.h"
 #include "models/io/numerics.h"
 #include "models/io/safetensors.h"
+#include "models/io/tensor_memory.h"
 #include "models/io/torch_archive.h"
 #include "tests/bad_files/builders.h"
 #include "tests/bad_files/expect_error.h"
@@ -226,6 +227,11 @@ TEST(Pickle, IntegersKeepTheirSign) {
   EXPECT_EQ(value(std::string_view("\x8a\x06\0\0\0\0\0\x01", 8)), std::int64_t{1} << 40);
   EXPECT_EQ(value("J\xff\xff\xff\xff"), -1);
   EXPECT_EQ(value("M\xff\xff"), 65535);
+}
+
+TEST(Memory, ThatDoesNotExistIsAnEnvironmentError) {
+  expect_error("E0504", Exit::Environment, {"256.0 TiB"},
+               [] { new_tensor({std::int64_t{1} << 40, 64}, graph::DType::Float32); });
 }
 
 TEST(Numerics, NonFiniteValuesAreCountedInEveryFloatingType) {
