@@ -18,4 +18,8 @@ std::int64_t Shapes::count(std::string_view prefix, std::string_view suffix) con
   return n;
 }
 
+bool Shapes::same(const std::string& a, const std::string& b) const {
+  return has(a) && has(b) && equal_ && equal_(a, b);
+}
+
 }  // namespace pollard::models

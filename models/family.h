@@ -24,18 +24,24 @@ class Shapes {
   /// Thrown by dim(): the file is not what the caller takes it for.
   struct Missing : std::exception {};
 
+  using Equal = std::function<bool(const std::string& a, const std::string& b)>;
+
   Shapes() = default;
-  explicit Shapes(Map map) : map_(std::move(map)) {}
+  /// `equal` compares two tensors' contents; without it tensors count as different.
+  explicit Shapes(Map map, Equal equal = {}) : map_(std::move(map)), equal_(std::move(equal)) {}
 
   bool has(std::string_view key) const { return map_.contains(key); }
   /// Size of one dimension, counted from the end when negative. Throws Missing when there is none.
   std::int64_t dim(std::string_view key, std::int64_t dimension) const;
   /// How many of prefix0suffix, prefix1suffix, ... exist without a gap: count("layer.", ".weight").
   std::int64_t count(std::string_view prefix, std::string_view suffix) const;
+  /// Whether both exist and hold the same numbers: a head that repeats the tied embedding.
+  bool same(const std::string& a, const std::string& b) const;
   const Map& map() const { return map_; }
 
  private:
   Map map_;
+  Equal equal_;
 };
 
 /// A size people have published, under the name they call it.
@@ -67,6 +73,12 @@ struct Family {
   std::function<std::string(const std::string& file_key)> rename;
   /// Endings of names that checkpoints carry and the network does not need (an old causal mask).
   std::vector<std::string> ignored;
+
+  /// Translates a reference implementation's configuration (config.json beside a checkpoint, "config" of a
+  /// golden) where it is not simply fields of the spec; any subset of fields. What it says goes over what
+  /// spec_from_shapes found. `arch` is a golden's name for the network, "" otherwise.
+  std::function<std::string(std::string_view config_json, std::string_view arch, const Shapes& shapes)>
+      spec_from_config;
 
   // Goldens that are not plain "config + inputs -> outputs, taps named as output_names".
   /// A golden's "config" and "arch" as a spec; unset: the config itself.

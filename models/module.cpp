@@ -24,10 +24,15 @@ std::vector<Module::Entry> Module::entries() {
 }
 
 void Module::collect(const std::string& prefix, std::vector<Entry>& out) {
-  for (const Kind kind : {Kind::Parameter, Kind::Buffer})
+  const auto add = [&](Kind kind, bool tie) {
     for (Slot& slot : slots_)
-      if (slot.kind == kind) out.push_back({.key = prefix + slot.name, .slot = &slot, .tied_to = {}});
+      if (slot.kind == kind && slot.tie == tie)
+        out.push_back({.key = prefix + slot.name, .slot = &slot, .tied_to = {}});
+  };
+  add(Kind::Parameter, false);
+  add(Kind::Buffer, false);
   for (auto& [name, module] : children_) module->collect(prefix + name + ".", out);
+  add(Kind::Parameter, true);
 }
 
 std::int64_t Module::parameter_count() {
@@ -62,25 +67,17 @@ void Module::set_init(const InitRule& rule) {
 
 void Module::parameter(std::string name, at::Tensor& tensor, at::IntArrayRef shape, Init init) {
   tensor = at::empty(shape, at::TensorOptions().dtype(at::kFloat).device(at::kMeta));
-  slots_.push_back({.name = std::move(name),
-                    .tensor = &tensor,
-                    .kind = Kind::Parameter,
-                    .persistent = true,
-                    .init = init});
+  slots_.push_back({.name = std::move(name), .tensor = &tensor, .init = init});
 }
 
 void Module::tie(std::string name, at::Tensor& tensor) {
-  slots_.push_back(
-      {.name = std::move(name), .tensor = &tensor, .kind = Kind::Parameter, .persistent = true, .init = {}});
+  slots_.push_back({.name = std::move(name), .tensor = &tensor, .tie = true});
 }
 
 void Module::buffer(std::string name, at::Tensor& tensor, at::Tensor value, bool persistent) {
   tensor = std::move(value);
-  slots_.push_back({.name = std::move(name),
-                    .tensor = &tensor,
-                    .kind = Kind::Buffer,
-                    .persistent = persistent,
-                    .init = {}});
+  slots_.push_back(
+      {.name = std::move(name), .tensor = &tensor, .kind = Kind::Buffer, .persistent = persistent});
 }
 
 void Module::children(std::initializer_list<Child> list) {

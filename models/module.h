@@ -42,6 +42,7 @@ class Module {
     at::Tensor* tensor;
     Kind kind = Kind::Parameter;
     bool persistent = true;  ///< Buffer: part of the state dict
+    bool tie = false;        ///< a further name, listed after everything else
     Init init;               ///< Parameter: how a fresh one is filled
   };
 
@@ -59,7 +60,7 @@ class Module {
   Module& operator=(const Module&) = delete;
   virtual ~Module() = default;
 
-  /// Every tensor of the tree in PyTorch's order: own parameters, own buffers, then the children.
+  /// Every tensor of the tree in PyTorch's order: own parameters, own buffers, the children, own ties.
   /// A tensor reached twice appears again with `tied_to` set.
   std::vector<Entry> entries();
   /// Elements in all parameters, each tensor counted once.
@@ -84,7 +85,7 @@ class Module {
   };
 
   void parameter(std::string name, at::Tensor& tensor, at::IntArrayRef shape, Init init = {});
-  /// A second name for a tensor of another module: tied weights.
+  /// A further name for a tensor of a child: tied weights.
   void tie(std::string name, at::Tensor& tensor);
   /// A tensor that is not trained; `value` is its constructed content.
   void buffer(std::string name, at::Tensor& tensor, at::Tensor value, bool persistent = true);

@@ -44,12 +44,6 @@ const Family* family_of(std::string_view arch, const Shapes& keys) {
   return fits ? candidates.front().family : nullptr;
 }
 
-std::string spec_of(const Family& family, const Json& golden, const Shapes& keys) {
-  const std::string config = golden.value("config", Json::object()).dump();
-  const std::string arch = golden.at("arch");
-  return family.complete(family.golden_spec ? family.golden_spec(config, arch, keys) : config);
-}
-
 at::Tensor filled(const std::string& key, const Shape& shape, bool gains_are_one) {
   const at::Tensor value = golden_parameter(key, shape);
   const bool gain = key.substr(key.rfind('.') + 1).find("gain") != std::string::npos;
@@ -199,7 +193,8 @@ void compare_outputs(const Json& golden, const std::vector<std::string>& names, 
 void run(const Family& family, const Json& golden, std::string_view text, const ParityOptions& options,
          ParityResult& result) {
   const Shapes keys = shapes_of(golden.at("keys"));
-  const auto network = family.build(spec_of(family, golden, keys));
+  const auto network =
+      family.build(spec_from(family, keys, golden.value("config", Json::object()).dump(), result.arch));
   result.problem = fill(*network, golden, keys, result) + check_buffers(*network, golden);
   result.parameters = network->parameter_count();
   result.parameters_expected = golden.at("parameters").get<std::int64_t>();
@@ -234,7 +229,7 @@ ParityResult check_golden(std::string_view text, std::string_view name, const Pa
   result.golden = name;
   const Json golden = Json::parse(text, nullptr, false);
   if (golden.is_discarded())
-    throw UserError({.code = "E0303",
+    throw UserError({.code = "E0370",
                      .exit = Exit::BadFile,
                      .subject = result.golden,
                      .message = "is not JSON",
@@ -262,7 +257,7 @@ ParityResult check_golden(std::string_view text, std::string_view name, const Pa
 ParityResult check_golden(const std::filesystem::path& path, const ParityOptions& options) {
   std::ifstream file(path, std::ios::binary);
   if (!file)
-    throw UserError({.code = "E0303",
+    throw UserError({.code = "E0370",
                      .exit = Exit::BadFile,
                      .subject = path.string(),
                      .message = "cannot be read",

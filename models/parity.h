@@ -42,7 +42,7 @@ struct ParityOptions {
 };
 
 /// Builds arch + config, fills by the golden rule, compares names, shapes and parameter count, runs in eval
-/// mode and compares outputs and taps. Throws UserError E0303 when the file is not readable JSON.
+/// mode and compares outputs and taps. Throws UserError E0370 when the file is not readable JSON.
 ParityResult check_golden(const std::filesystem::path& golden, const ParityOptions& options = {});
 ParityResult check_golden(std::string_view golden_json, std::string_view name,
                           const ParityOptions& options = {});

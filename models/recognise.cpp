@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cctype>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "graph/error.h"
@@ -71,18 +74,42 @@ void match_names(const Family& family, const Shapes& shapes, Match& match) {
     if (!used.contains(key)) match.unexpected.push_back(key);
 }
 
-Match match_family(const Family& family, const Shapes& shapes) {
+Shapes network_shapes(const Family& family, const Shapes& file) {
+  Shapes::Map map;
+  auto names = std::make_shared<std::map<std::string, std::string>>();
+  for (const auto& [key, shape] : file.map()) {
+    const std::string name = network_key(family, key);
+    if (name.empty()) continue;
+    map.emplace(name, shape);
+    names->emplace(name, key);
+  }
+  return Shapes(std::move(map), [&file, names](const std::string& a, const std::string& b) {
+    return file.same(names->at(a), names->at(b));
+  });
+}
+
+/// Matches under one way of finding the spec; nothing when it fails.
+std::optional<Match> match_with(const Family& family, const Shapes& shapes,
+                                const std::function<std::string()>& spec) {
   Match match{.family = &family};
   try {
-    match.spec_json = family.complete(family.spec_from_shapes(shapes));
+    match.spec_json = family.complete(spec());
     match_names(family, shapes, match);
     return match;
   } catch (const Shapes::Missing&) {  // not its names
   } catch (const UserError&) {        // sizes that no member of the family has
   }
-  match = {.family = &family};
-  match_patterns(family, shapes, match);
-  return match;
+  return std::nullopt;
+}
+
+/// The fields of `changes` over those of `base`; null says nothing.
+std::string merged(const std::string& base, const std::string& changes) {
+  auto json = nlohmann::json::parse(base);
+  const auto over = nlohmann::json::parse(changes, nullptr, false);
+  if (over.is_object())
+    for (const auto& [name, value] : over.items())
+      if (!value.is_null()) json[name] = value;
+  return json.dump();
 }
 
 }  // namespace
@@ -100,11 +127,6 @@ const Family* find_family(std::string_view name) {
   return nullptr;
 }
 
-double Match::score() const {
-  const std::size_t all = matched + missing.size() + unexpected.size();
-  return all == 0 ? 0 : static_cast<double>(matched) / static_cast<double>(all);
-}
-
 std::string network_key(const Family& family, std::string_view key) {
   for (const std::string_view wrapper : {"module.", "_orig_mod."})
     if (key.starts_with(wrapper)) key.remove_prefix(wrapper.size());
@@ -113,14 +135,39 @@ std::string network_key(const Family& family, std::string_view key) {
   return family.rename ? family.rename(std::string(key)) : std::string(key);
 }
 
-std::vector<Match> recognise(const Shapes& shapes) {
-  std::vector<Match> out;
-  for (const Family& family : families()) {
-    Shapes::Map renamed;
-    for (const auto& [key, shape] : shapes.map())
-      if (std::string name = network_key(family, key); !name.empty()) renamed.emplace(std::move(name), shape);
-    out.push_back(match_family(family, Shapes(std::move(renamed))));
+double Match::score() const {
+  const std::size_t all = matched + missing.size() + unexpected.size();
+  return all == 0 ? 0 : static_cast<double>(matched) / static_cast<double>(all);
+}
+
+std::string spec_from(const Family& family, const Shapes& file, std::string_view config_json,
+                      std::string_view arch) {
+  const Shapes shapes = network_shapes(family, file);
+  std::string guess = "{}";
+  try {
+    guess = family.spec_from_shapes(shapes);
+  } catch (const Shapes::Missing&) {  // the configuration must say it all
   }
+  return family.complete(merged(guess, family.spec_from_config
+                                           ? family.spec_from_config(config_json, arch, shapes)
+                                           : std::string(config_json)));
+}
+
+Match match(const Family& family, const Shapes& file, std::string_view config_json) {
+  const Shapes shapes = network_shapes(family, file);
+  if (!config_json.empty()) {
+    const auto configured = [&] { return spec_from(family, file, config_json, ""); };
+    if (auto fits = match_with(family, shapes, configured); fits && fits->complete()) return *fits;
+  }
+  if (auto fits = match_with(family, shapes, [&] { return family.spec_from_shapes(shapes); })) return *fits;
+  Match none{.family = &family};
+  match_patterns(family, shapes, none);
+  return none;
+}
+
+std::vector<Match> recognise(const Shapes& shapes, std::string_view config_json) {
+  std::vector<Match> out;
+  for (const Family& family : families()) out.push_back(match(family, shapes, config_json));
   std::ranges::stable_sort(out, [](const Match& a, const Match& b) {
     if (a.spec_json.empty() != b.spec_json.empty()) return b.spec_json.empty();
     return a.score() > b.score();

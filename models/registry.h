@@ -32,14 +32,21 @@ struct Match {
 /// needed.
 std::string network_key(const Family& family, std::string_view file_key);
 
-/// All families against the names and shapes, best first.
-std::vector<Match> recognise(const Shapes& shapes);
+/// A spec from what names and shapes tell and, over that, a configuration ("" for none) in the terms of the
+/// reference implementation. `arch` is a golden's name for the network, or "". Throws UserError E0414.
+std::string spec_from(const Family& family, const Shapes& shapes, std::string_view config_json,
+                      std::string_view arch);
+
+/// One family against a checkpoint. A configuration that makes names or shapes disagree is left aside.
+Match match(const Family& family, const Shapes& shapes, std::string_view config_json = {});
+/// All of them, best first.
+std::vector<Match> recognise(const Shapes& shapes, std::string_view config_json = {});
 
 /// Builds a Model from a checkpoint's tensors: recognises the family by the names (or takes the one `options`
 /// asks for), guesses its spec from the shapes unless given, checks names and shapes, and captures the
 /// network as a Program over the file's own names. `config_json` is the text of a config.json beside the
 /// file, or "". Throws UserError E0420 (no family fits: the nearest ones with what is missing and
-/// unexpected), E0421 (right names, wrong shapes), E0414 (spec out of range; before anything is allocated),
+/// unexpected), E0422 (right names, wrong shapes), E0414 (spec out of range; before anything is allocated),
 /// E0413 (capture).
 Model load_family(kernels::Weights tensors, const LoadOptions& options = {},
                   std::string_view config_json = {});

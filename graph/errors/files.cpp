@@ -202,6 +202,10 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "The program of a torch.export archive names a weight the archive does not hold.",
      "error[E0362] m.pt2: weight \"fc.weight\" is not in the archive",
      "Export the model again with torch.export.save."},
+    {"E0370", Exit::BadFile, "golden cannot be read",
+     "A golden is a JSON file with a network's configuration and reference outputs. This file cannot be "
+     "read, or is not JSON.",
+     "error[E0370] resnet50.json: is not JSON", "tests/golden/README.md describes the format."},
 });
 
 }  // namespace

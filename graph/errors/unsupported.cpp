@@ -35,11 +35,22 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      " of heads that does not divide the width.",
      "error[E0414] heads: 7 does not divide the hidden width 384",
      "Correct the field; pollard models NAME shows the fields and ranges."},
+    {"E0420", Exit::Unsupported, "no built-in family fits",
+     "A checkpoint holds tensors by name but not what is computed with them, so its names must be those of a "
+     "built-in network. They are not, or some are missing or too many; the message names the nearest "
+     "families.",
+     "error[E0420] m.safetensors: the tensors' names fit no built-in family",
+     "Export the network with torch.export and use the .pt2 file; pollard models lists the families."},
     {"E0421", Exit::Unsupported,
      "element type not supported",
      "A tensor has an element type this program cannot compute with or the output format cannot hold.",
      "error[E0421] m.safetensors: tensor \"a\" has the element type \"F4\"",
      "Convert the tensor in Python, for example tensor.float()."},
+    {"E0422", Exit::Unsupported, "right names, wrong shapes",
+     "The names are those of a built-in network, but some tensors have shapes that no size of it has, or "
+     "that contradict each other. A network pruned elsewhere looks like this.",
+     "error[E0422] resnet: the names fit, but 3 tensors have another shape",
+     "Give the specification with --spec, or export the network with torch.export."},
     {"E0430", Exit::Unsupported,
      "target cannot be met",
      "Even with everything removed that may be removed, more parameters or operations remain than "

@@ -64,13 +64,13 @@ struct Layer : Module {
   Activation activation;
   double dropout;
   Layer(const BertSpec& s, std::size_t i)
-      : heads(s.layer_heads[i]),
-        query(s.hidden_size, heads * s.head_dim()),
-        key(s.hidden_size, heads * s.head_dim()),
-        value(s.hidden_size, heads * s.head_dim()),
-        attention_output(heads * s.head_dim(), s),
-        intermediate(s.hidden_size, s.layer_inner[i]),
-        output(s.layer_inner[i], s),
+      : heads(s.attention_sizes[i] / s.head_dim()),
+        query(s.hidden_size, s.attention_sizes[i]),
+        key(s.hidden_size, s.attention_sizes[i]),
+        value(s.hidden_size, s.attention_sizes[i]),
+        attention_output(s.attention_sizes[i], s),
+        intermediate(s.hidden_size, s.intermediate_sizes[i]),
+        output(s.intermediate_sizes[i], s),
         activation(activation_from_name(s.hidden_act)),
         dropout(s.attention_probs_dropout_prob) {
     children({{"attention.self.query", query},
@@ -159,18 +159,13 @@ std::int64_t usual_heads(std::int64_t width) {
   return width == 312 || width == 384 ? 12 : std::max<std::int64_t>(1, width / 64);
 }
 
-/// What only a file's names tell.
-void read_layout(BertSpec& s, const Shapes& names) {
-  s.prefix = names.has("bert.embeddings.word_embeddings.weight") ? "bert." : "";
-  s.pooler = names.has(s.prefix + "pooler.dense.weight");
-  s.mlm_head = names.has("cls.predictions.bias");
-}
-
 std::string guess(const Shapes& shapes) {
   BertSpec s;
-  read_layout(s, shapes);
-  const auto dim = [&](const std::string& key, std::int64_t d) {
-    return shapes.dim(s.prefix + key + ".weight", d);
+  s.prefix = shapes.has("bert.embeddings.word_embeddings.weight") ? "bert." : "";
+  s.pooler = shapes.has(s.prefix + "pooler.dense.weight");
+  s.mlm_head = shapes.has("cls.predictions.bias");
+  const auto dim = [&](const std::string& layer, std::int64_t d) {
+    return shapes.dim(s.prefix + layer + ".weight", d);
   };
   s.vocab_size = dim("embeddings.word_embeddings", 0);
   s.hidden_size = dim("embeddings.word_embeddings", 1);
@@ -180,17 +175,11 @@ std::string guess(const Shapes& shapes) {
   s.num_attention_heads = usual_heads(s.hidden_size);
   for (std::int64_t i = 0; i < s.num_hidden_layers; ++i) {
     const std::string layer = "encoder.layer." + std::to_string(i) + ".";
-    s.layer_heads.push_back(dim(layer + "attention.self.query", 0) / s.head_dim());
-    s.layer_inner.push_back(dim(layer + "intermediate.dense", 0));
+    s.attention_sizes.push_back(dim(layer + "attention.self.query", 0));
+    s.intermediate_sizes.push_back(dim(layer + "intermediate.dense", 0));
   }
   s.intermediate_size = dim("encoder.layer.0.intermediate.dense", 0);
   return spec_to_json(s);
-}
-
-std::string golden_spec(std::string_view config, std::string_view, const Shapes& keys) {
-  auto spec = spec_from_json<BertSpec>(config);
-  read_layout(spec, keys);
-  return spec_to_json(spec);
 }
 
 /// Goldens give ids and token types; their notes say how many last positions of the second half of the batch
@@ -225,7 +214,6 @@ Family bert() {
     if (key.ends_with(".beta")) return key.substr(0, key.size() - 4) + "bias";
     return key;
   };
-  f.golden_spec = golden_spec;
   f.golden_inputs = golden_inputs;
   f.golden_taps = [](std::string_view golden) -> std::vector<std::string> {
     if (golden.find("cls.predictions.bias") != std::string_view::npos)

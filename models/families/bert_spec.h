@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,7 +19,8 @@ struct BertSpec {
   std::string prefix;  // "bert." under a model with a head
   bool pooler = true;
   bool mlm_head = false;  // cls.predictions.*, decoder tied to the word embeddings
-  std::vector<std::int64_t> layer_heads, layer_inner;  // one a layer; empty: the numbers above in each
+  /// Rows of query and of intermediate.dense, one a layer: heads and units may have been pruned.
+  std::vector<std::int64_t> attention_sizes, intermediate_sizes;
 
   void fields(Fields& f) {
     f.integer("vocab_size", vocab_size);
@@ -36,16 +38,18 @@ struct BertSpec {
     f.text("prefix", prefix, {"", "bert."});
     f.flag("pooler", pooler);
     f.flag("mlm_head", mlm_head);
-    f.integers("layer_heads", layer_heads, {1, 1024});
-    f.integers("layer_inner", layer_inner, {1, 1 << 18});
+    f.integers("attention_sizes", attention_sizes, {1, 1 << 18});
+    f.integers("intermediate_sizes", intermediate_sizes, {1, 1 << 18});
     f.require(hidden_size % num_attention_heads == 0, "num_attention_heads divides hidden_size");
     f.require(pad_token_id < vocab_size, "pad_token_id is below vocab_size");
     const auto layers = static_cast<std::size_t>(num_hidden_layers);
-    if (layer_heads.empty()) layer_heads.assign(layers, num_attention_heads);
-    if (layer_inner.empty()) layer_inner.assign(layers, intermediate_size);
-    f.require(layer_heads.size() == layers && layer_inner.size() == layers, "one entry a layer");
+    if (attention_sizes.empty()) attention_sizes.assign(layers, hidden_size);
+    if (intermediate_sizes.empty()) intermediate_sizes.assign(layers, intermediate_size);
+    f.require(attention_sizes.size() == layers && intermediate_sizes.size() == layers, "one size a layer");
+    for (const std::int64_t rows : attention_sizes)
+      f.require(rows % head_dim() == 0, "attention_sizes are multiples of the head width");
   }
-  std::int64_t head_dim() const { return hidden_size / num_attention_heads; }
+  std::int64_t head_dim() const { return std::max<std::int64_t>(1, hidden_size / num_attention_heads); }
 };
 
 }  // namespace pollard::models

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/equal.h>
+
+#include <algorithm>
+
+#include "graph/error.h"
+#include "models/capture.h"
+#include "models/io/text.h"
+#include "models/registry.h"
+
+namespace pollard::models {
+namespace {
+
+using kernels::Weights;
+
+std::string listed(const std::vector<std::string>& names, std::size_t longest) {
+  std::string out;
+  for (std::size_t i = 0; i < std::min(names.size(), longest); ++i)
+    out += (i ? ", " : "") + io::printable(names[i]);
+  if (names.size() > longest) out += " and " + std::to_string(names.size() - longest) + " more";
+  return out;
+}
+
+std::string percent(double fraction) { return std::to_string(static_cast<int>(100 * fraction)) + " %"; }
+
+UserError no_family(const std::vector<Match>& matches) {
+  const Match& best = matches.front();
+  std::string nearest;
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, matches.size()); ++i)
+    nearest += (i ? ", " : "") + matches[i].family->name + " (" + percent(matches[i].score()) + ")";
+  std::string why = "nearest families by the share of names that match: " + nearest;
+  if (!best.missing.empty()) why += "; missing for " + best.family->name + ": " + listed(best.missing, 10);
+  if (!best.unexpected.empty()) why += "; not part of it: " + listed(best.unexpected, 10);
+  return UserError({.code = "E0420",
+                    .exit = Exit::Unsupported,
+                    .message = "the tensors' names fit no built-in family",
+                    .why = why,
+                    .help = "export the network with torch.export and use the .pt2 file, or name a family "
+                            "with --family"});
+}
+
+UserError wrong_shapes(const Match& match) {
+  return UserError({.code = "E0422",
+                    .exit = Exit::Unsupported,
+                    .subject = match.family->name,
+                    .message = "the names fit, but " + std::to_string(match.wrong_shapes.size()) +
+                               " tensors have another shape",
+                    .why = listed(match.wrong_shapes, 5),
+                    .help = "give the network's specification with --spec, or a file that carries it"});
+}
+
+Shapes shapes_of(const Weights& tensors) {
+  Shapes::Map map;
+  for (const auto& [key, tensor] : tensors) map.emplace(key, tensor.sizes().vec());
+  return Shapes(std::move(map), [&tensors](const std::string& a, const std::string& b) {
+    const at::Tensor &left = tensors.at(a), &right = tensors.at(b);
+    return left.is_same(right) || (left.sizes() == right.sizes() && at::equal(left, right));
+  });
+}
+
+/// The family the user named, or the one whose names and shapes all fit.
+Match choose(const Shapes& shapes, const LoadOptions& options, std::string_view config_json) {
+  const std::string config = options.spec_json.empty() ? std::string(config_json) : options.spec_json;
+  std::vector<Match> matches;
+  if (options.family.empty()) {
+    matches = recognise(shapes, config);
+  } else {
+    const Family* family = find_family(options.family);
+    if (!family)
+      throw UserError({.code = "E0420",
+                       .exit = Exit::Unsupported,
+                       .subject = io::printable(options.family),
+                       .message = "is no built-in family",
+                       .help = "pollard models lists them"});
+    matches.push_back(match(*family, shapes, config));
+  }
+  const Match& best = matches.front();
+  if (best.spec_json.empty() || !best.missing.empty()) throw no_family(matches);
+  if (!best.wrong_shapes.empty()) throw wrong_shapes(best);
+  // Tensors nobody would use are part of another network, unless the user insists on this one.
+  if (!best.unexpected.empty() && options.family.empty()) throw no_family(matches);
+  return best;
+}
+
+/// The file's names by the network's.
+std::map<std::string, std::string> file_names(const Family& family, const Weights& tensors) {
+  std::map<std::string, std::string> out;
+  for (const auto& [key, tensor] : tensors)
+    if (std::string name = network_key(family, key); !name.empty()) out.emplace(std::move(name), key);
+  return out;
+}
+
+/// Gives the network the file's tensors, without copying them; what the constructor made follows their type.
+void assign(Network& network, const Weights& tensors, const std::map<std::string, std::string>& names) {
+  at::ScalarType floating = at::kFloat;
+  for (const auto& entry : network.entries())
+    if (const auto name = names.find(entry.key); name != names.end() && entry.tied_to.empty()) {
+      entry.tensor() = tensors.at(name->second);
+      if (entry.is_parameter()) floating = entry.tensor().scalar_type();
+    }
+  for (const auto& entry : network.entries())
+    if (!entry.is_parameter() && !names.contains(entry.key) && entry.tensor().is_floating_point())
+      entry.tensor() = entry.tensor().to(floating);
+}
+
+/// Calls every tensor of the captured program by its name in the file. Tied names the file leaves out go.
+void use_file_names(Captured& captured, const std::map<std::string, std::string>& names) {
+  auto& inputs = captured.program.inputs;
+  std::erase_if(inputs, [&](const graph::Input& input) {
+    return !input.tied_to.empty() && !names.contains(input.source);
+  });
+  const auto renamed = [&](const std::string& name) {
+    const auto found = names.find(name);
+    return found == names.end() ? name : found->second;
+  };
+  Weights weights;
+  for (graph::Input& input : inputs) {
+    if (input.kind == graph::Input::Kind::User) continue;
+    const at::Tensor tensor = captured.weights.at(input.source);
+    input.source = renamed(input.source);
+    if (!input.tied_to.empty()) input.tied_to = renamed(input.tied_to);
+    weights[input.source] = tensor;
+  }
+  captured.weights = std::move(weights);
+}
+
+Model to_model(const Family& family, std::string spec_json, Network& network, Captured captured) {
+  Model model;
+  model.program = std::move(captured.program);
+  model.weights = std::move(captured.weights);
+  model.family = family.name;
+  model.spec_json = std::move(spec_json);
+  for (const auto& entry : network.entries())
+    if (entry.is_parameter() && entry.tensor().is_floating_point()) {
+      for (at::Tensor& input : model.sample_inputs = network.example_inputs())
+        if (input.is_floating_point()) input = input.to(entry.tensor().scalar_type());
+      break;
+    }
+  return model;
+}
+
+}  // namespace
+
+Model load_family(Weights tensors, const LoadOptions& options, std::string_view config_json) {
+  const Match chosen = choose(shapes_of(tensors), options, config_json);
+  const auto network = chosen.family->build(chosen.spec_json);
+  const auto names = file_names(*chosen.family, tensors);
+  assign(*network, tensors, names);
+  Captured captured = capture(*network);
+  use_file_names(captured, names);
+  return to_model(*chosen.family, chosen.spec_json, *network, std::move(captured));
+}
+
+Model fresh_model(const Family& family, std::string_view spec_json, std::uint64_t seed) {
+  const std::string spec = family.complete(spec_json);
+  const auto network = family.build(spec);
+  network->initialise(at::make_generator<at::CPUGeneratorImpl>(seed));
+  return to_model(family, spec, *network, capture(*network));
+}
+
+}  // namespace pollard::models
