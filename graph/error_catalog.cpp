@@ -23,7 +23,8 @@ const std::vector<ErrorEntry>& all_errors() {
 
 const ErrorEntry* find_error(std::string_view code) {
   const auto& all = all_errors();
-  const auto found = std::find_if(all.begin(), all.end(), [&](const ErrorEntry& entry) { return entry.code == code; });
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const ErrorEntry& entry) { return entry.code == code; });
   return found == all.end() ? nullptr : &*found;
 }
 

@@ -25,15 +25,20 @@ std::filesystem::path folder_of(const std::filesystem::path& path) {
 
 [[noreturn]] void refuse(std::string code, Exit exit, const std::filesystem::path& path, std::string message,
                          std::string help) {
-  throw UserError({.code = std::move(code), .exit = exit, .subject = printable(path.string()),
-                   .message = std::move(message), .help = std::move(help)});
+  throw UserError({.code = std::move(code),
+                   .exit = exit,
+                   .subject = printable(path.string()),
+                   .message = std::move(message),
+                   .help = std::move(help)});
 }
 
 [[noreturn]] void refuse_existing(const std::filesystem::path& path) {
   refuse("E0224", Exit::Usage, path, "exists already", "choose another name, or replace it with --force");
 }
 
-bool same_file(const struct stat& a, const struct stat& b) { return a.st_dev == b.st_dev && a.st_ino == b.st_ino; }
+bool same_file(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
 
 void refuse_inputs(const std::filesystem::path& output, const struct stat& status,
                    const std::vector<std::filesystem::path>& inputs) {
@@ -45,10 +50,12 @@ void refuse_inputs(const std::filesystem::path& output, const struct stat& statu
 }
 
 void check_existing(const std::filesystem::path& output, const struct stat& status, bool force) {
-  if (S_ISDIR(status.st_mode)) refuse("E0221", Exit::Usage, output, "is a directory", "name a file inside it");
+  if (S_ISDIR(status.st_mode))
+    refuse("E0221", Exit::Usage, output, "is a directory", "name a file inside it");
   if (S_ISLNK(status.st_mode))
     refuse("E0222", Exit::Usage, output, "is a symbolic link", "name the file it points to");
-  if (!S_ISREG(status.st_mode)) refuse("E0222", Exit::Usage, output, "is not a regular file", "name a regular file");
+  if (!S_ISREG(status.st_mode))
+    refuse("E0222", Exit::Usage, output, "is not a regular file", "name a regular file");
   if (!force) refuse_existing(output);
   if ((status.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0)
     refuse("E0503", Exit::Environment, output, "is read-only", "chmod u+w it, or choose another name");
@@ -61,7 +68,8 @@ void check_folder(const std::filesystem::path& output) {
     refuse("E0225", Exit::Usage, output, "its folder " + in_quotes(folder.string()) + " does not exist",
            "create it: mkdir -p " + printable(folder.string()));
   if (::access(folder.c_str(), W_OK | X_OK) != 0)
-    refuse("E0503", Exit::Environment, output, "its folder " + in_quotes(folder.string()) + " cannot be written to",
+    refuse("E0503", Exit::Environment, output,
+           "its folder " + in_quotes(folder.string()) + " cannot be written to",
            "check the folder's owner and mode");
 }
 
@@ -76,7 +84,8 @@ std::string random_suffix() {
 
 void check_output_path(const std::filesystem::path& output, const std::vector<std::filesystem::path>& inputs,
                        bool force) {
-  if (!output.has_filename()) refuse("E0220", Exit::Usage, output, "names no output file", "give a file name");
+  if (!output.has_filename())
+    refuse("E0220", Exit::Usage, output, "names no output file", "give a file name");
   struct stat status {};
   if (::lstat(output.c_str(), &status) == 0) {
     refuse_inputs(output, status, inputs);

@@ -16,17 +16,17 @@
 namespace pollard::models::io {
 
 /// Refuses an output path before any work is done: empty (E0220), a directory (E0221), a symbolic link or a
-/// device (E0222), the same file as an input (E0223, also with `force`), existing without `force` (E0224), in a
-/// folder that is missing (E0225): Exit::Usage. A read-only file or folder (E0503): Exit::Environment.
+/// device (E0222), the same file as an input (E0223, also with `force`), existing without `force` (E0224), in
+/// a folder that is missing (E0225): Exit::Usage. A read-only file or folder (E0503): Exit::Environment.
 void check_output_path(const std::filesystem::path& output, const std::vector<std::filesystem::path>& inputs,
                        bool force);
 
-/// A file that appears whole or not at all: bytes go to a temporary file in the same folder, which commit() makes
-/// durable and renames over the final name. Whatever goes wrong before that (a full disk, an exception, Ctrl-C)
-/// removes the temporary and leaves an old file of that name as it was.
+/// A file that appears whole or not at all: bytes go to a temporary file in the same folder, which commit()
+/// makes durable and renames over the final name. Whatever goes wrong before that (a full disk, an exception,
+/// Ctrl-C) removes the temporary and leaves an old file of that name as it was.
 ///
-/// Failures throw UserError: E0501 (no space, quota, file size limit), E0502 (other I/O), E0503 (no permission),
-/// E0509 (interrupted), E0224 (the name was taken meanwhile and `force` is off).
+/// Failures throw UserError: E0501 (no space, quota, file size limit), E0502 (other I/O), E0503 (no
+/// permission), E0509 (interrupted), E0224 (the name was taken meanwhile and `force` is off).
 class AtomicFile final : public Writer {
  public:
   struct Options {

@@ -65,7 +65,8 @@ bool cancel_requested() { return requested.load(std::memory_order_relaxed); }
 
 void throw_if_cancelled() {
   if (cancel_requested())
-    throw UserError({.code = "E0509", .exit = Exit::Interrupted, .message = "interrupted; nothing was written"});
+    throw UserError(
+        {.code = "E0509", .exit = Exit::Interrupted, .message = "interrupted; nothing was written"});
 }
 
 void request_cancel(bool value) { requested.store(value, std::memory_order_relaxed); }

@@ -4,7 +4,8 @@
 #include <cstddef>
 #include <string>
 
-/// Ctrl-C and SIGTERM as a flag that long loops look at: files are closed and temporaries removed on the way out.
+/// Ctrl-C and SIGTERM as a flag that long loops look at: files are closed and temporaries removed on the way
+/// out.
 namespace pollard::models::io {
 
 /// Makes SIGINT and SIGTERM set the flag. A second signal ends the process at once, after removing the files
@@ -19,7 +20,8 @@ void throw_if_cancelled();
 /// Sets or clears the flag as a signal would; for tests and for hosts with their own signal handling.
 void request_cancel(bool requested = true);
 
-/// While it lives, a second signal removes this file. A path too long, or more than a few at once, is not recorded.
+/// While it lives, a second signal removes this file. A path too long, or more than a few at once, is not
+/// recorded.
 class RemoveIfKilled {
  public:
   explicit RemoveIfKilled(const std::string& path);

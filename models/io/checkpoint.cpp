@@ -31,7 +31,9 @@ std::filesystem::path file_in(const std::filesystem::path& path) {
 }
 
 [[noreturn]] void refuse_export(const ByteSource& source) {
-  throw UserError({.code = "E0336", .exit = Exit::BadFile, .subject = source.name(),
+  throw UserError({.code = "E0336",
+                   .exit = Exit::BadFile,
+                   .subject = source.name(),
                    .message = "a torch.export archive where a state dict was expected",
                    .help = "give the .pt2 itself as the model"});
 }
@@ -42,7 +44,8 @@ std::future<std::string> hash_beside(const std::shared_ptr<const ByteSource>& so
                     [source, wanted] { return wanted ? sha256(*source) : std::string(); });
 }
 
-Checkpoint read_safetensors(const std::shared_ptr<const ByteSource>& source, const CheckpointOptions& options) {
+Checkpoint read_safetensors(const std::shared_ptr<const ByteSource>& source,
+                            const CheckpointOptions& options) {
   const SafetensorsReader reader(source, options.lenient);
   auto digest = hash_beside(source, options.hash);
   Checkpoint out{.tensors = reader.read_all(), .metadata = reader.metadata(), .format = kSafetensors};
@@ -80,11 +83,13 @@ void add(CheckpointInfo& info, const SafetensorsReader& reader) {
   info.bytes += reader.source().size();
 }
 
-CheckpointInfo describe_torch_zip(const std::shared_ptr<const ByteSource>& source, const CheckpointOptions& options) {
+CheckpointInfo describe_torch_zip(const std::shared_ptr<const ByteSource>& source,
+                                  const CheckpointOptions& options) {
   const TorchArchive archive(source, {.check_crc = options.check_crc});
   StateDict state = find_state_dict(archive, options.key);
   archive.check(state.tensors);
-  CheckpointInfo info{.format = kTorchZip, .key = state.key, .ignored = std::move(state.ignored), .bytes = source->size()};
+  CheckpointInfo info{
+      .format = kTorchZip, .key = state.key, .ignored = std::move(state.ignored), .bytes = source->size()};
   for (const auto& [name, tensor] : state.tensors) {
     auto bytes = static_cast<std::uint64_t>(graph::dtype_size(tensor->dtype));
     for (const std::int64_t dim : tensor->shape) bytes *= static_cast<std::uint64_t>(dim);
@@ -93,9 +98,7 @@ CheckpointInfo describe_torch_zip(const std::shared_ptr<const ByteSource>& sourc
   return info;
 }
 
-bool is_export(const ZipReader& zip) {
-  return zip.find("archive_format") != nullptr;
-}
+bool is_export(const ZipReader& zip) { return zip.find("archive_format") != nullptr; }
 
 /// torch.save before 1.6 writes the number 0x1950a86a20f9469cfc6c first, as a pickle of its own.
 bool is_legacy_pickle(std::string_view head) {
@@ -106,23 +109,29 @@ bool is_legacy_pickle(std::string_view head) {
 
 FileFormat detect_format(const ByteSource& source) {
   const auto head = source.read(0, std::min<std::uint64_t>(source.size(), 512));
-  if (is_zip(head)) return is_export(ZipReader(std::shared_ptr<const ByteSource>(&source, [](auto*) {})))
-                               ? FileFormat::TorchExport : FileFormat::TorchZip;
+  if (is_zip(head))
+    return is_export(ZipReader(std::shared_ptr<const ByteSource>(&source, [](auto*) {})))
+               ? FileFormat::TorchExport
+               : FileFormat::TorchZip;
   const std::string_view text = as_text(head);
   if (is_legacy_pickle(text) || text.starts_with("\x80\x02"))
     refuse_format(OldFormat::Legacy, source.name(), "byte offset 0");
-  if (text.size() > 262 && text.substr(257, 5) == "ustar") refuse_format(OldFormat::Tar, source.name(), "byte offset 257");
+  if (text.size() > 262 && text.substr(257, 5) == "ustar")
+    refuse_format(OldFormat::Tar, source.name(), "byte offset 257");
   if (text.size() > 2 && text[0] == '\x80' && text[1] >= 3 && text[1] <= 5)
     refuse_protocol(source.name(), "(none)", text[1]);
-  if (text.starts_with("{") && text.find("\"weight_map\"") != std::string_view::npos) return FileFormat::ShardIndex;
+  if (text.starts_with("{") && text.find("\"weight_map\"") != std::string_view::npos)
+    return FileFormat::ShardIndex;
   if (text.starts_with("{") && source.name().ends_with(".index.json")) return FileFormat::ShardIndex;
-  // A file whose first bytes are no header length is something else; the rest the safetensors reader judges best.
+  // A file whose first bytes are no header length is something else; the rest the safetensors reader judges
+  // best.
   if (!plausible_safetensors(head) && recognise(head).looks_like != "unknown binary data")
     reject_unrecognised(source, "a model file (safetensors, PyTorch zip or .pt2)");
   return FileFormat::Safetensors;
 }
 
-Checkpoint read_checkpoint(const std::shared_ptr<const ByteSource>& source, const CheckpointOptions& options) {
+Checkpoint read_checkpoint(const std::shared_ptr<const ByteSource>& source,
+                           const CheckpointOptions& options) {
   switch (detect_format(*source)) {
     case FileFormat::Safetensors: return read_safetensors(source, options);
     case FileFormat::TorchZip: return read_torch_zip(source, options);
@@ -156,7 +165,8 @@ CheckpointInfo describe_checkpoint(const std::filesystem::path& path, const Chec
     info = {.format = kSafetensors, .metadata = reader.metadata()};
     add(info, reader);
   }
-  std::sort(info.tensors.begin(), info.tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  std::sort(info.tensors.begin(), info.tensors.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
   return info;
 }
 

@@ -16,8 +16,9 @@
 namespace pollard::models::io {
 
 struct CheckpointOptions {
-  /// Path to the sub-tree of a .pt that holds the weights, keys joined by '.', such as "model" or "ema.model".
-  /// When empty: the file's own tensors, or the one sub-tree that is a state dict, by its usual names.
+  /// Path to the sub-tree of a .pt that holds the weights, keys joined by '.', such as "model" or
+  /// "ema.model". When empty: the file's own tensors, or the one sub-tree that is a state dict, by its usual
+  /// names.
   std::string key;
   bool check_crc = true;  ///< verify the CRCs of a zip
   bool lenient = false;   ///< ignore unknown fields in a safetensors header
@@ -30,9 +31,10 @@ struct CheckpointInfo {
   std::string key;                  ///< the sub-tree that was read; "" for the whole file
   std::vector<TensorInfo> tensors;  ///< by name
   std::map<std::string, std::string> metadata;
-  /// Things in the file that are not weights: names of Python classes never called, keys beside the state dict.
+  /// Things in the file that are not weights: names of Python classes never called, keys beside the state
+  /// dict.
   std::vector<std::string> ignored;
-  std::uint64_t bytes = 0;          ///< of all files together
+  std::uint64_t bytes = 0;  ///< of all files together
 };
 
 /// A checkpoint: a state dict by name, whatever file it came from.
@@ -44,14 +46,15 @@ struct Checkpoint {
   std::vector<std::string> ignored;
 };
 
-/// Reads a state dict from a .safetensors file, a zip .pt or .pth, a model.safetensors.index.json, or a folder that
-/// holds one of the two safetensors forms. Decided by content, never by extension. Throws UserError and leaves
-/// nothing behind: see safetensors_header.h, zip_reader.h, pickle.h, torch_archive.h; and E0336 (a PyTorch form
-/// that cannot be read without running code; gives the conversion line), E0337 (which sub-tree?), E0338 (no
-/// weights), E0332 (a foreign object among the weights), E0340 (shards).
+/// Reads a state dict from a .safetensors file, a zip .pt or .pth, a model.safetensors.index.json, or a
+/// folder that holds one of the two safetensors forms. Decided by content, never by extension. Throws
+/// UserError and leaves nothing behind: see safetensors_header.h, zip_reader.h, pickle.h, torch_archive.h;
+/// and E0336 (a PyTorch form that cannot be read without running code; gives the conversion line), E0337
+/// (which sub-tree?), E0338 (no weights), E0332 (a foreign object among the weights), E0340 (shards).
 Checkpoint read_checkpoint(const std::filesystem::path& path, const CheckpointOptions& options = {});
 /// The same from one file's bytes; an index of shards is refused (E0303), because its shards lie elsewhere.
-Checkpoint read_checkpoint(const std::shared_ptr<const ByteSource>& source, const CheckpointOptions& options = {});
+Checkpoint read_checkpoint(const std::shared_ptr<const ByteSource>& source,
+                           const CheckpointOptions& options = {});
 CheckpointInfo describe_checkpoint(const std::filesystem::path& path, const CheckpointOptions& options = {});
 
 enum class FileFormat { Safetensors, TorchZip, TorchExport, ShardIndex };

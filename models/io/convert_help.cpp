@@ -10,15 +10,17 @@ namespace {
 
 std::string shell_quoted(const std::string& text) {
   const auto plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '-' || c == '/' || c == '+' || c == '=';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-' || c == '/' || c == '+' || c == '=';
   };
   bool safe = !text.empty() && text[0] != '-';
   std::string out = "'";
   for (const char c : text) {
     safe = safe && plain(c);
-    if (c == '\'') out += "'\\''";
-    else out += c;
+    if (c == '\'')
+      out += "'\\''";
+    else
+      out += c;
   }
   return safe ? text : out + "'";
 }
@@ -61,7 +63,8 @@ std::string conversion_command(OldFormat format, const std::string& file) {
   if (format == OldFormat::Export)
     return "python3 -c \"import sys,torch; torch.export.save(torch.export.load(sys.argv[1]),sys.argv[2])\" " +
            shell_quoted(file) + " " + shell_quoted(without_extension(file) + ".new.pt2");
-  return "python3 -c \"import sys,torch; from safetensors.torch import save_file; d=" + state_dict_expression(format) +
+  return "python3 -c \"import sys,torch; from safetensors.torch import save_file; d=" +
+         state_dict_expression(format) +
          "; d=d.get('state_dict',d); save_file({k:v.clone().contiguous() for k,v in d.items() "
          "if torch.is_tensor(v)},sys.argv[2])\" " +
          shell_quoted(file) + " " + shell_quoted(without_extension(file) + ".safetensors");
@@ -69,9 +72,14 @@ std::string conversion_command(OldFormat format, const std::string& file) {
 
 void refuse_format(OldFormat format, const std::string& file, const std::string& where) {
   std::string help = "convert it: " + conversion_command(format, file);
-  if (format != OldFormat::Legacy) help += "   (this runs code from the file: only if you trust where it comes from)";
-  throw UserError({.code = "E0336", .exit = Exit::BadFile, .subject = file, .message = description(format),
-                   .where = where, .why = "only files that can be read without running code are read",
+  if (format != OldFormat::Legacy)
+    help += "   (this runs code from the file: only if you trust where it comes from)";
+  throw UserError({.code = "E0336",
+                   .exit = Exit::BadFile,
+                   .subject = file,
+                   .message = description(format),
+                   .where = where,
+                   .why = "only files that can be read without running code are read",
                    .help = std::move(help)});
 }
 

@@ -15,8 +15,8 @@ enum class OldFormat {
   Export        ///< torch.export.save before the archive had a root directory
 };
 
-/// A shell command that reads `file` and writes FILE.safetensors (FILE.new.pt2 for Export) beside it. Only a format that needs it is read
-/// without weights_only, and then the text says that the file must be trusted.
+/// A shell command that reads `file` and writes FILE.safetensors (FILE.new.pt2 for Export) beside it. Only a
+/// format that needs it is read without weights_only, and then the text says that the file must be trusted.
 std::string conversion_command(OldFormat format, const std::string& file);
 
 /// Throws E0336.

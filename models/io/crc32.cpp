@@ -42,11 +42,13 @@ std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t seed) {
   std::uint32_t crc = ~seed;
   const std::byte* at = bytes.data();
   const std::byte* const end = at + bytes.size();
-  // Slicing by 16 (Kounavis and Berry, 2005): sixteen independent table reads per step instead of a chain of one.
+  // Slicing by 16 (Kounavis and Berry, 2005): sixteen independent table reads per step instead of a chain of
+  // one.
   for (; end - at >= 16; at += 16) {
     std::array<std::uint32_t, 4> words{};
     std::memcpy(words.data(), at, 16);
-    crc = fold_word(words[0] ^ crc, 15) ^ fold_word(words[1], 11) ^ fold_word(words[2], 7) ^ fold_word(words[3], 3);
+    crc = fold_word(words[0] ^ crc, 15) ^ fold_word(words[1], 11) ^ fold_word(words[2], 7) ^
+          fold_word(words[3], 3);
   }
   for (; at != end; ++at) crc = (crc >> 8U) ^ kTables[0][(crc ^ std::to_integer<std::uint32_t>(*at)) & 255U];
   return ~crc;

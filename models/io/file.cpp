@@ -38,15 +38,19 @@ class Descriptor {
 };
 
 [[noreturn]] void reject_open(const std::filesystem::path& path, std::string message, std::string help = {}) {
-  throw UserError({.code = "E0302", .exit = Exit::BadFile, .subject = printable(path.string()),
-                   .message = std::move(message), .help = std::move(help)});
+  throw UserError({.code = "E0302",
+                   .exit = Exit::BadFile,
+                   .subject = printable(path.string()),
+                   .message = std::move(message),
+                   .help = std::move(help)});
 }
 
 std::string suggest_neighbours(const std::filesystem::path& path) {
   constexpr std::size_t kMostNames = 10'000;
   std::vector<std::string> names;
   std::error_code error;
-  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  const std::filesystem::path folder =
+      path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     names.push_back(it->path().filename().string());
     if (names.size() == kMostNames) break;
@@ -64,8 +68,10 @@ int open_read_only(const std::filesystem::path& path) {
     if (fd >= 0) return fd;
     switch (errno) {
       case EINTR: continue;
-      case ENOENT: case ENOTDIR: reject_open(path, "no such file", suggest_neighbours(path));
-      case EACCES: case EPERM: reject_open(path, "no permission to read it", "check the file's owner and mode");
+      case ENOENT:
+      case ENOTDIR: reject_open(path, "no such file", suggest_neighbours(path));
+      case EACCES:
+      case EPERM: reject_open(path, "no permission to read it", "check the file's owner and mode");
       default: reject_open(path, std::string("cannot be opened: ") + std::strerror(errno));
     }
   }
@@ -110,16 +116,21 @@ class FileSource final : public ByteSource {
 
  private:
   [[noreturn]] void reject_short(std::uint64_t offset, std::uint64_t wanted) const {
-    throw UserError({.code = "E0304", .exit = Exit::BadFile, .subject = name_,
+    throw UserError({.code = "E0304",
+                     .exit = Exit::BadFile,
+                     .subject = name_,
                      .message = "ends before " + std::to_string(wanted) + " bytes that should be there",
                      .where = "byte offset " + std::to_string(offset),
                      .why = "the file is incomplete, or another process changed it while it was read",
                      .help = "compare its size and SHA-256 with the publisher's, or download it again"});
   }
   [[noreturn]] void reject_io(std::uint64_t offset, int error) const {
-    throw UserError({.code = "E0502", .exit = Exit::Environment, .subject = name_,
+    throw UserError({.code = "E0502",
+                     .exit = Exit::Environment,
+                     .subject = name_,
                      .message = std::string("reading failed: ") + std::strerror(error),
-                     .where = "byte offset " + std::to_string(offset), .help = "check the disk or the mount"});
+                     .where = "byte offset " + std::to_string(offset),
+                     .help = "check the disk or the mount"});
   }
 
   Descriptor file_;
@@ -129,12 +140,15 @@ class FileSource final : public ByteSource {
 
 class MemorySource final : public ByteSource {
  public:
-  MemorySource(std::vector<std::byte> bytes, std::string name) : bytes_(std::move(bytes)), name_(std::move(name)) {}
+  MemorySource(std::vector<std::byte> bytes, std::string name)
+      : bytes_(std::move(bytes)), name_(std::move(name)) {}
   std::uint64_t size() const override { return bytes_.size(); }
   const std::string& name() const override { return name_; }
   void read_at(std::uint64_t offset, std::span<std::byte> out) const override {
     if (!fits(offset, out.size(), bytes_.size()))
-      throw UserError({.code = "E0304", .exit = Exit::BadFile, .subject = name_,
+      throw UserError({.code = "E0304",
+                       .exit = Exit::BadFile,
+                       .subject = name_,
                        .message = "ends before " + std::to_string(out.size()) + " bytes that should be there",
                        .where = "byte offset " + std::to_string(offset)});
     if (!out.empty()) std::memcpy(out.data(), bytes_.data() + offset, out.size());
@@ -148,7 +162,8 @@ class MemorySource final : public ByteSource {
 class Sha256 {
  public:
   Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    POLLARD_CHECK(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1, "SHA-256 set-up");
+    POLLARD_CHECK(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1,
+                  "SHA-256 set-up");
   }
   void update(std::span<const std::byte> bytes) {
     POLLARD_CHECK(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1, "SHA-256 update");
@@ -168,46 +183,6 @@ class Sha256 {
  private:
   std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
 };
-
-bool looks_like_html(std::string_view head) {
-  const auto first = head.find_first_not_of(" \t\r\n");
-  if (first == std::string_view::npos || head[first] != '<') return false;
-  std::string lower(head.substr(first, 64));
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  return lower.starts_with("<!doctype") || lower.starts_with("<html") || lower.starts_with("<?xml") ||
-         lower.starts_with("<head");
-}
-
-bool looks_like_text(std::string_view head) {
-  const auto tail = head.size() > 3 ? head.size() - 3 : 0;  // a sequence may be cut at the end of the head
-  const auto invalid = first_invalid_utf8(head);
-  if (invalid != std::string_view::npos && invalid < tail) return false;
-  return std::none_of(head.begin(), head.end(), [](unsigned char c) {
-    return c < 0x20 && c != '\n' && c != '\r' && c != '\t' && c != '\f' && c != 0x1b;
-  });
-}
-
-struct Magic {
-  std::string_view bytes;
-  std::string_view looks_like;
-  std::string_view help;
-};
-using namespace std::string_view_literals;
-constexpr std::array<Magic, 12> kMagics{{
-    {"version https://git-lfs"sv, "a Git-LFS pointer, not the file it stands for"sv, "run: git lfs pull"sv},
-    {"PK\x03\x04"sv, "a zip archive"sv, ""sv},
-    {"\x1f\x8b"sv, "a gzip archive"sv, "unpack it first: gunzip"sv},
-    {"7z\xbc\xaf\x27\x1c"sv, "a 7z archive"sv, "unpack it first: 7z x"sv},
-    {"BZh"sv, "a bzip2 archive"sv, "unpack it first: bunzip2"sv},
-    {"\xfd"
-     "7zXZ"sv, "an xz archive"sv, "unpack it first: unxz"sv},
-    {"\x28\xb5\x2f\xfd"sv, "a zstd archive"sv, "unpack it first: unzstd"sv},
-    {"GGUF"sv, "a GGUF file"sv, "GGUF weights cannot be pruned; take the model's safetensors files"sv},
-    {"\x89HDF\r\n\x1a\n"sv, "an HDF5 (Keras) file"sv, "convert it to safetensors in Python first"sv},
-    {"\x93NUMPY"sv, "a NumPy array"sv, "save the state dict with safetensors.torch.save_file"sv},
-    {"\x80\x02"sv, "a Python pickle (a PyTorch file from before 1.6)"sv, ""sv},
-    {"%PDF"sv, "a PDF document"sv, ""sv},
-}};
 
 }  // namespace
 
@@ -232,7 +207,9 @@ std::shared_ptr<const ByteSource> memory_source(std::vector<std::byte> bytes, st
 std::vector<std::byte> read_file(const std::filesystem::path& path, std::uint64_t limit) {
   const auto source = open_file(path);
   if (source->size() > limit)
-    throw UserError({.code = "E0303", .exit = Exit::BadFile, .subject = source->name(),
+    throw UserError({.code = "E0303",
+                     .exit = Exit::BadFile,
+                     .subject = source->name(),
                      .message = "holds " + human_bytes(static_cast<double>(source->size())) + "; at most " +
                                 human_bytes(static_cast<double>(limit)) + " are read for this kind of file"});
   return source->read(0, source->size());
@@ -255,27 +232,6 @@ std::string sha256(std::span<const std::byte> bytes) {
   Sha256 digest;
   digest.update(bytes);
   return digest.hex();
-}
-
-Resemblance recognise(std::span<const std::byte> bytes) {
-  const std::string_view head = as_text(bytes);
-  if (head.empty()) return {"an empty file", "download or save it again"};
-  for (const Magic& magic : kMagics)
-    if (head.starts_with(magic.bytes)) return {std::string(magic.looks_like), std::string(magic.help)};
-  if (looks_like_html(head))
-    return {"an HTML page", "the download returned a web page (a log-in?): fetch the file itself"};
-  if (head.size() > 262 && head.substr(257, 5) == "ustar") return {"a tar archive", "unpack it first: tar xf"};
-  if (head.size() < 8) return {"a file of only " + std::to_string(head.size()) + " bytes", "download it again"};
-  if (looks_like_text(head)) return {"text: " + in_quotes(head.substr(0, std::min(head.find('\n'), 40UL))), ""};
-  return {"unknown binary data", ""};
-}
-
-void reject_unrecognised(const ByteSource& source, const std::string& expected) {
-  const auto head = source.read(0, std::min<std::uint64_t>(source.size(), 512));
-  const Resemblance resemblance = recognise(head);
-  throw UserError({.code = "E0303", .exit = Exit::BadFile, .subject = source.name(),
-                   .message = "not " + expected + "; it looks like " + resemblance.looks_like,
-                   .where = "byte offset 0", .help = resemblance.help});
 }
 
 }  // namespace pollard::models::io

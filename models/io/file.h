@@ -41,8 +41,8 @@ std::vector<std::byte> read_file(const std::filesystem::path& path, std::uint64_
 std::string sha256(const ByteSource& source);
 std::string sha256(std::span<const std::byte> bytes);
 
-/// What a file's first bytes look like when they are not the expected format: "a Git-LFS pointer", "an HTML page",
-/// "text", "a gzip archive", and what to do about it.
+/// What a file's first bytes look like when they are not the expected format: "a Git-LFS pointer", "an HTML
+/// page", "text", "a gzip archive", and what to do about it.
 struct Resemblance {
   std::string looks_like;
   std::string help;

@@ -11,7 +11,10 @@ namespace pollard::models::io {
 namespace {
 
 [[noreturn]] void reject(const std::string& subject, std::string message, std::size_t offset) {
-  throw UserError({.code = "E0326", .exit = Exit::BadFile, .subject = subject, .message = std::move(message),
+  throw UserError({.code = "E0326",
+                   .exit = Exit::BadFile,
+                   .subject = subject,
+                   .message = std::move(message),
                    .where = "byte offset " + std::to_string(offset),
                    .help = "compare its SHA-256 with the publisher's, or write it again"});
 }
@@ -30,7 +33,8 @@ class KeyCheck {
     if (event == Event::object_start) keys_.emplace_back();
     if (event == Event::object_end) keys_.pop_back();
     if (event == Event::key && !keys_.back().insert(parsed.get<std::string>()).second)
-      reject(subject_, "the JSON key " + in_quotes(parsed.get<std::string>()) + " occurs twice in one object", 0);
+      reject(subject_, "the JSON key " + in_quotes(parsed.get<std::string>()) + " occurs twice in one object",
+             0);
     return true;
   }
 
@@ -43,9 +47,11 @@ class KeyCheck {
 }  // namespace
 
 nlohmann::json parse_json(std::string_view text, const std::string& subject, std::size_t depth) {
-  if (const auto at = first_invalid_utf8(text); at != std::string_view::npos) reject(subject, "not UTF-8 text", at);
+  if (const auto at = first_invalid_utf8(text); at != std::string_view::npos)
+    reject(subject, "not UTF-8 text", at);
   if (text.starts_with("\xEF\xBB\xBF")) reject(subject, "JSON may not begin with a byte-order mark", 0);
-  if (const auto at = text.find('\0'); at != std::string_view::npos) reject(subject, "a NUL byte in JSON", at);
+  if (const auto at = text.find('\0'); at != std::string_view::npos)
+    reject(subject, "a NUL byte in JSON", at);
   try {
     return nlohmann::json::parse(text.begin(), text.end(), KeyCheck(subject, depth));
   } catch (const nlohmann::json::parse_error& error) {

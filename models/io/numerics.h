@@ -19,7 +19,8 @@ struct NonFinite {
 /// Counts NaN and infinite elements; zero for types that have none. Any device, any strides.
 NonFinite count_nonfinite(const at::Tensor& tensor);
 
-/// Throws E0350 (Exit::BadFile) when `tensor` has NaN or infinite elements, naming how many and where the first is.
+/// Throws E0350 (Exit::BadFile) when `tensor` has NaN or infinite elements, naming how many and where the
+/// first is.
 void check_numerics(const std::string& name, const at::Tensor& tensor);
 
 }  // namespace pollard::models::io

@@ -34,7 +34,8 @@ void parallel_for(std::size_t count, std::uint64_t bytes, const std::function<vo
     }
   };
   const std::uint64_t hardware = std::max(1U, std::thread::hardware_concurrency());
-  const std::uint64_t threads = std::min<std::uint64_t>({count, kMostThreads, hardware, 1 + bytes / kBytesPerThread});
+  const std::uint64_t threads =
+      std::min<std::uint64_t>({count, kMostThreads, hardware, 1 + bytes / kBytesPerThread});
   {
     std::vector<std::jthread> helpers;
     for (std::uint64_t i = 1; i < threads; ++i) helpers.emplace_back(run);

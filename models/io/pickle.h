@@ -12,13 +12,21 @@
 
 #include "graph/program.h"
 
-/// What a Python pickle written by torch.save says, as a tree of descriptions. Nothing is constructed, imported or
-/// called: an allow-list of opcodes and a handful of names of torch are understood, everything else becomes an
-/// opaque node that carries only its name.
+/// What a Python pickle written by torch.save says, as a tree of descriptions. Nothing is constructed,
+/// imported or called: an allow-list of opcodes and a handful of names of torch are understood, everything
+/// else becomes an opaque node that carries only its name.
 namespace pollard::models::io::pickle {
 
 enum class Kind : std::uint8_t {
-  None, Bool, Int, Float, String, Tuple, List, Dict, Tensor,
+  None,
+  Bool,
+  Int,
+  Float,
+  String,
+  Tuple,
+  List,
+  Dict,
+  Tensor,
   Storage,  ///< a tensor's memory, outside any tensor
   Global,   ///< the bare name of a Python object: torch.float32
   Opaque    ///< an object of some other class; text() is the class
@@ -29,13 +37,13 @@ using NodeId = std::uint32_t;
 
 /// A tensor before its memory is read. Checked here: ranks, signs and magnitudes; not checked: that it fits.
 struct TensorRef {
-  std::string storage;           ///< key of the archive entry data/<key>
+  std::string storage;  ///< key of the archive entry data/<key>
   graph::DType dtype = graph::DType::Unknown;
   std::uint64_t storage_bytes = 0;  ///< as the pickle declares it
-  std::int64_t offset = 0;       ///< elements
+  std::int64_t offset = 0;          ///< elements
   std::vector<std::int64_t> shape;
   std::vector<std::int64_t> stride;  ///< elements
-  std::uint64_t position = 0;    ///< byte offset in the pickle, for messages
+  std::uint64_t position = 0;        ///< byte offset in the pickle, for messages
 };
 
 class Tree {
@@ -61,7 +69,8 @@ class Tree {
   /// Dotted names met that are not in the allow-list, in order, each once: "argparse.Namespace".
   const std::vector<std::string>& foreign() const { return foreign_; }
 
-  static constexpr int kDeepest = 64;  ///< nesting; a traversal may rely on it only together with a visit budget
+  static constexpr int kDeepest =
+      64;  ///< nesting; a traversal may rely on it only together with a visit budget
 
  private:
   friend class Machine;
@@ -89,8 +98,8 @@ class Tree {
 };
 
 /// Reads a pickle of protocol 2. `subject` names the file in messages, `entry` the archive entry.
-/// Throws E0330 (malformed), E0331 (beyond a cap: 64 MiB, 4 M nodes, depth 64, 64 KiB per text), E0336 (another
-/// protocol), E0421 (a tensor type that is not supported; Exit::Unsupported).
+/// Throws E0330 (malformed), E0331 (beyond a cap: 64 MiB, 4 M nodes, depth 64, 64 KiB per text), E0336
+/// (another protocol), E0421 (a tensor type that is not supported; Exit::Unsupported).
 Tree parse(std::vector<std::byte> bytes, const std::string& subject, const std::string& entry);
 
 }  // namespace pollard::models::io::pickle

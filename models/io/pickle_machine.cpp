@@ -27,7 +27,8 @@ constexpr NodeId kHole = std::numeric_limits<NodeId>::max();
 
 std::string opcode_text(std::uint8_t opcode) {
   std::array<char, 16> text{};
-  std::snprintf(text.data(), text.size(), opcode > 0x20 && opcode < 0x7f ? "0x%02x ('%c')" : "0x%02x", opcode, opcode);
+  std::snprintf(text.data(), text.size(), opcode > 0x20 && opcode < 0x7f ? "0x%02x ('%c')" : "0x%02x", opcode,
+                opcode);
   return text.data();
 }
 
@@ -35,26 +36,35 @@ std::string opcode_text(std::uint8_t opcode) {
 
 Machine::Machine(std::vector<std::byte> bytes, const std::string& subject, const std::string& entry)
     : cursor_({}), subject_(subject), entry_(entry) {
-  if (bytes.size() > kMostBytes) too_much(human_bytes(static_cast<double>(bytes.size())) + " of pickle; at most 64 MiB");
+  if (bytes.size() > kMostBytes)
+    too_much(human_bytes(static_cast<double>(bytes.size())) + " of pickle; at most 64 MiB");
   tree_.bytes_ = std::move(bytes);
   cursor_ = Cursor(tree_.bytes_);
   // Shared by every occurrence: a file of nothing but these costs no memory.
-  for (const Kind kind : {Kind::None, Kind::Bool, Kind::Bool, Kind::Tuple}) tree_.nodes_.push_back({.kind = kind});
+  for (const Kind kind : {Kind::None, Kind::Bool, Kind::Bool, Kind::Tuple})
+    tree_.nodes_.push_back({.kind = kind});
   tree_.nodes_[2].payload = 1;
 }
 
 void Machine::malformed(std::string message) const {
-  throw UserError({.code = "E0330", .exit = Exit::BadFile, .subject = subject_, .message = std::move(message),
+  throw UserError({.code = "E0330",
+                   .exit = Exit::BadFile,
+                   .subject = subject_,
+                   .message = std::move(message),
                    .where = "entry " + entry_ + ", byte offset " + std::to_string(opcode_at_),
                    .why = "the file is damaged or was not written by torch.save; nothing was loaded",
                    .help = "compare its SHA-256 with the publisher's, or download it again"});
 }
 
 void Machine::too_much(std::string message) const {
-  throw UserError({.code = "E0331", .exit = Exit::BadFile, .subject = subject_, .message = std::move(message),
-                   .where = "entry " + entry_ + ", byte offset " + std::to_string(opcode_at_),
-                   .why = "no state dict needs this much; the limits keep a hostile file from using up memory",
-                   .help = "save only the state dict, or convert it to safetensors in Python"});
+  throw UserError(
+      {.code = "E0331",
+       .exit = Exit::BadFile,
+       .subject = subject_,
+       .message = std::move(message),
+       .where = "entry " + entry_ + ", byte offset " + std::to_string(opcode_at_),
+       .why = "no state dict needs this much; the limits keep a hostile file from using up memory",
+       .help = "save only the state dict, or convert it to safetensors in Python"});
 }
 
 NodeId Machine::add(Node added) {
@@ -69,7 +79,8 @@ NodeId Machine::singleton(Kind kind, std::uint64_t payload) {
 }
 
 void Machine::push(NodeId id) {
-  if (stack_.size() == kMostOnStack) too_much("more than " + std::to_string(kMostOnStack) + " objects on the stack");
+  if (stack_.size() == kMostOnStack)
+    too_much("more than " + std::to_string(kMostOnStack) + " objects on the stack");
   stack_.push_back(id);
 }
 
@@ -124,7 +135,8 @@ void Machine::push_long() {
   std::uint64_t value = 0;
   for (std::size_t i = 0; i < 8; ++i) {
     const bool negative = length > 0 && (bytes[length - 1U] & std::byte{0x80}) != std::byte{0};
-    const std::uint64_t byte = i < length ? std::to_integer<std::uint64_t>(bytes[i]) : (negative ? 0xFFU : 0U);
+    const std::uint64_t byte =
+        i < length ? std::to_integer<std::uint64_t>(bytes[i]) : (negative ? 0xFFU : 0U);
     value |= byte << (8 * i);
   }
   push(add({.kind = Kind::Int, .payload = value}));
@@ -139,8 +151,8 @@ void Machine::push_float() {
 bool Machine::run_scalar(std::uint8_t opcode) {
   switch (opcode) {
     case 'N': push(singleton(Kind::None, 0)); return true;
-    case 0x88: push(singleton(Kind::Bool, 1)); return true;  // NEWTRUE
-    case 0x89: push(singleton(Kind::Bool, 0)); return true;  // NEWFALSE
+    case 0x88: push(singleton(Kind::Bool, 1)); return true;                           // NEWTRUE
+    case 0x89: push(singleton(Kind::Bool, 0)); return true;                           // NEWFALSE
     case 'K': push(add({.kind = Kind::Int, .payload = cursor_.u8()})); return true;   // BININT1
     case 'M': push(add({.kind = Kind::Int, .payload = cursor_.u16()})); return true;  // BININT2
     case 'J': {                                                                       // BININT, signed
@@ -148,10 +160,10 @@ bool Machine::run_scalar(std::uint8_t opcode) {
       push(add({.kind = Kind::Int, .payload = static_cast<std::uint64_t>(std::int64_t{value})}));
       return true;
     }
-    case 0x8a: push_long(); return true;                  // LONG1
-    case 'G': push_float(); return true;                  // BINFLOAT
-    case 'X': push_text(cursor_.u32()); return true;      // BINUNICODE
-    case 'U': push_text(cursor_.u8()); return true;       // SHORT_BINSTRING
+    case 0x8a: push_long(); return true;              // LONG1
+    case 'G': push_float(); return true;              // BINFLOAT
+    case 'X': push_text(cursor_.u32()); return true;  // BINUNICODE
+    case 'U': push_text(cursor_.u8()); return true;   // SHORT_BINSTRING
     default: return false;
   }
 }
@@ -160,7 +172,8 @@ void Machine::make_tuple(std::size_t count) {
   if (count == 0) return push(singleton(Kind::Tuple, 0));
   const std::size_t floor = marks_.empty() ? 0 : marks_.back();
   if (stack_.size() - floor < count) malformed("a tuple needs more values than there are");
-  const NodeId id = add({.kind = Kind::Tuple, .count = static_cast<std::uint32_t>(count), .payload = tree_.links_.size()});
+  const NodeId id =
+      add({.kind = Kind::Tuple, .count = static_cast<std::uint32_t>(count), .payload = tree_.links_.size()});
   for (std::size_t i = stack_.size() - count; i < stack_.size(); ++i) {
     nest(id, stack_[i]);
     tree_.links_.push_back(stack_[i]);
@@ -174,7 +187,8 @@ void Machine::append(std::size_t count) {
   const std::size_t first = stack_.size() - count;
   const NodeId list = stack_[first - 1];
   if (!marks_.empty() && first - 1 < marks_.back()) malformed("no list to append to");
-  if (node(list).kind != Kind::List && node(list).kind != Kind::Opaque) malformed("appending to what is not a list");
+  if (node(list).kind != Kind::List && node(list).kind != Kind::Opaque)
+    malformed("appending to what is not a list");
   if (node(list).kind == Kind::List && count > 0) {
     if (node(list).count == 0) node(list).payload = (tree_.lists_.emplace_back(), tree_.lists_.size() - 1);
     for (std::size_t i = first; i < stack_.size(); ++i) {
@@ -274,8 +288,10 @@ Tree Machine::run() {
     malformed("the pickle ends in the middle of an opcode, or without STOP");
   }
   if (stack_.size() != 1 || !marks_.empty())
-    malformed("the pickle ends with " + std::to_string(stack_.size()) + " values on the stack; 1 was expected");
-  if (!cursor_.at_end()) malformed(std::to_string(cursor_.remaining()) + " bytes follow the end of the pickle");
+    malformed("the pickle ends with " + std::to_string(stack_.size()) +
+              " values on the stack; 1 was expected");
+  if (!cursor_.at_end())
+    malformed(std::to_string(cursor_.remaining()) + " bytes follow the end of the pickle");
   tree_.root_ = stack_.back();
   return std::move(tree_);
 }

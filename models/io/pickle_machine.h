@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -12,7 +13,8 @@
 
 namespace pollard::models::io::pickle {
 
-/// The stack machine of pickle protocol 2, cut down to what torch.save writes. Iterative; every growth is capped.
+/// The stack machine of pickle protocol 2, cut down to what torch.save writes. Iterative; every growth is
+/// capped.
 class Machine {
  public:
   Machine(std::vector<std::byte> bytes, const std::string& subject, const std::string& entry);
@@ -44,6 +46,7 @@ class Machine {
   // Tensors.
   NodeId rebuild_tensor(std::span<const NodeId> args, bool typed);
   NodeId rebuild_parameter(std::span<const NodeId> args);
+  std::optional<NodeId> rebuild_from_type(std::span<const NodeId> args);
   void check_dtype(graph::DType dtype, NodeId named) const;
   std::vector<std::int64_t> sizes(NodeId id, const char* what) const;
   std::int64_t integer(NodeId id, const char* what) const;

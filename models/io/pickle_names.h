@@ -9,7 +9,15 @@
 /// The allow-list of Python names. The text is as in the pickle: "module\nname".
 namespace pollard::models::io::pickle {
 
-enum class Callable { Foreign, OrderedDict, RebuildTensorV2, RebuildTensorV3, RebuildParameter, Parameter };
+enum class Callable {
+  Foreign,
+  OrderedDict,
+  RebuildTensorV2,
+  RebuildTensorV3,
+  RebuildParameter,
+  Parameter,
+  RebuildFromType  ///< a tensor that carries Python attributes
+};
 Callable find_callable(std::string_view name);
 
 /// Element type of "torch\nFloatStorage"; Unknown for "torch.storage\nUntypedStorage" (sizes in bytes);

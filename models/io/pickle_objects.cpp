@@ -26,9 +26,9 @@ bool Machine::run_object(std::uint8_t opcode) {
 void Machine::persistent_id() {
   const NodeId id = pop();
   const auto parts = tree_.items(id);
-  const bool good = node(id).kind == Kind::Tuple && parts.size() == 5 && node(parts[0]).kind == Kind::String &&
-                    tree_.string(parts[0]) == "storage" && node(parts[1]).kind == Kind::Global &&
-                    node(parts[2]).kind == Kind::String;
+  const bool good = node(id).kind == Kind::Tuple && parts.size() == 5 &&
+                    node(parts[0]).kind == Kind::String && tree_.string(parts[0]) == "storage" &&
+                    node(parts[1]).kind == Kind::Global && node(parts[2]).kind == Kind::String;
   if (!good) malformed("a persistent id that is not a storage");
   const std::string_view type = tree_.string(parts[1]);
   const auto dtype = find_storage(type);
@@ -37,7 +37,8 @@ void Machine::persistent_id() {
   const std::int64_t width = *dtype == graph::DType::Unknown ? 1 : graph::dtype_size(*dtype);
   const auto bytes = checked_mul(count, width);
   if (count < 0 || !bytes) malformed("a storage of " + std::to_string(count) + " elements");
-  tree_.storages_.push_back({std::string(tree_.string(parts[2])), *dtype, static_cast<std::uint64_t>(*bytes)});
+  tree_.storages_.push_back(
+      {std::string(tree_.string(parts[2])), *dtype, static_cast<std::uint64_t>(*bytes)});
   push(add({.kind = Kind::Storage, .payload = tree_.storages_.size() - 1}));
 }
 
@@ -47,13 +48,17 @@ void Machine::reduce() {
   if (node(callable).kind != Kind::Global && node(callable).kind != Kind::Opaque)
     malformed("calling what is not a function");
   if (node(args).kind != Kind::Tuple) malformed("calling with what is not a tuple of arguments");
-  const Callable known = node(callable).kind == Kind::Global ? find_callable(tree_.string(callable)) : Callable::Foreign;
+  const Callable known =
+      node(callable).kind == Kind::Global ? find_callable(tree_.string(callable)) : Callable::Foreign;
   const auto arguments = tree_.items(args);
   switch (known) {
     case Callable::RebuildTensorV2: return push(rebuild_tensor(arguments, true));
     case Callable::RebuildTensorV3: return push(rebuild_tensor(arguments, false));
     case Callable::RebuildParameter:
     case Callable::Parameter: return push(rebuild_parameter(arguments));
+    case Callable::RebuildFromType:
+      if (const auto tensor = rebuild_from_type(arguments)) return push(*tensor);
+      break;
     case Callable::OrderedDict:
       if (arguments.empty()) return push(add({.kind = Kind::Dict}));
       break;
@@ -68,7 +73,8 @@ void Machine::reduce() {
 void Machine::build() {
   pop();
   const NodeId target = pop();
-  if (node(target).kind != Kind::Dict && node(target).kind != Kind::Opaque && node(target).kind != Kind::Tensor)
+  if (node(target).kind != Kind::Dict && node(target).kind != Kind::Opaque &&
+      node(target).kind != Kind::Tensor)
     malformed("BUILD on what is not an object");
   push(target);
 }
@@ -83,7 +89,8 @@ std::vector<std::int64_t> Machine::sizes(NodeId id, const char* what) const {
   std::vector<std::int64_t> out;
   const auto items = tree_.items(id);
   if (items.size() > kMostDims)
-    malformed(std::string(what) + " of rank " + std::to_string(items.size()) + "; at most " + std::to_string(kMostDims));
+    malformed(std::string(what) + " of rank " + std::to_string(items.size()) + "; at most " +
+              std::to_string(kMostDims));
   for (const NodeId item : items) {
     const std::int64_t value = integer(item, what);
     if (value < 0 || value > static_cast<std::int64_t>(kLargestDim))
@@ -95,7 +102,9 @@ std::vector<std::int64_t> Machine::sizes(NodeId id, const char* what) const {
 
 void Machine::check_dtype(graph::DType dtype, NodeId named) const {
   if (dtype != graph::DType::Unknown) return;
-  throw UserError({.code = "E0421", .exit = Exit::Unsupported, .subject = subject_,
+  throw UserError({.code = "E0421",
+                   .exit = Exit::Unsupported,
+                   .subject = subject_,
                    .message = "a tensor of type " + in_quotes(tree_.text(named)) + " cannot be read",
                    .where = "entry " + entry_ + ", byte offset " + std::to_string(opcode_at_),
                    .why = "quantized and device-specific types are not supported",
@@ -106,11 +115,15 @@ void Machine::check_dtype(graph::DType dtype, NodeId named) const {
 /// v3 has the dtype after the hooks, on an untyped storage.
 NodeId Machine::rebuild_tensor(std::span<const NodeId> args, bool typed) {
   const std::size_t fewest = typed ? 6 : 7;
-  if (args.size() < fewest || args.size() > fewest + 1) malformed("a tensor of " + std::to_string(args.size()) + " parts");
+  if (args.size() < fewest || args.size() > fewest + 1)
+    malformed("a tensor of " + std::to_string(args.size()) + " parts");
   if (node(args[0]).kind != Kind::Storage) malformed("a tensor without a storage");
   const Tree::StorageRef& storage = tree_.storages_[node(args[0]).payload];
-  TensorRef tensor{.storage = storage.key, .dtype = storage.dtype, .storage_bytes = storage.bytes,
-                   .offset = integer(args[1], "a tensor offset"), .position = opcode_at_};
+  TensorRef tensor{.storage = storage.key,
+                   .dtype = storage.dtype,
+                   .storage_bytes = storage.bytes,
+                   .offset = integer(args[1], "a tensor offset"),
+                   .position = opcode_at_};
   if (!typed) {
     const NodeId named = args[6];
     if (node(named).kind != Kind::Global) malformed("a tensor whose dtype is not a name");
@@ -124,6 +137,17 @@ NodeId Machine::rebuild_tensor(std::span<const NodeId> args, bool typed) {
   if (tensor.shape.size() != tensor.stride.size()) malformed("a tensor whose size and stride differ in rank");
   tree_.tensors_.push_back(std::move(tensor));
   return add({.kind = Kind::Tensor, .payload = tree_.tensors_.size() - 1});
+}
+
+/// (function, type, arguments, attributes): torch.export leaves attributes on sample inputs of dynamic size.
+/// nullopt for a tensor subclass, which may hold its numbers in any way.
+std::optional<NodeId> Machine::rebuild_from_type(std::span<const NodeId> args) {
+  const bool plain = args.size() == 4 && node(args[0]).kind == Kind::Global && node(args[1]).kind == Kind::Global &&
+                     tree_.string(args[1]) == "torch\nTensor" && node(args[2]).kind == Kind::Tuple;
+  if (!plain) return std::nullopt;
+  const Callable function = find_callable(tree_.string(args[0]));
+  if (function != Callable::RebuildTensorV2 && function != Callable::RebuildTensorV3) return std::nullopt;
+  return rebuild_tensor(tree_.items(args[2]), function == Callable::RebuildTensorV2);
 }
 
 /// (data, requires_grad[, hooks]).

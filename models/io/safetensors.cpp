@@ -29,7 +29,9 @@ struct Item {
 graph::DType writable_dtype(const std::string& name, const at::Tensor& tensor) {
   const graph::DType dtype = kernels::from_scalar_type(tensor.scalar_type());
   if (!safetensors_name(dtype))
-    throw UserError({.code = "E0421", .exit = Exit::Unsupported, .subject = in_quotes(name),
+    throw UserError({.code = "E0421",
+                     .exit = Exit::Unsupported,
+                     .subject = in_quotes(name),
                      .message = "safetensors has no element type for " + std::string(graph::to_string(dtype)),
                      .why = "known are " + safetensors_dtype_list()});
   return dtype;
@@ -39,7 +41,9 @@ void check_name(const std::string& name) {
   const bool good = !name.empty() && name.size() <= kLongestName && name != "__metadata__" &&
                     !has_control_characters(name) && first_invalid_utf8(name) == std::string::npos;
   if (good) return;
-  throw UserError({.code = "E0315", .exit = Exit::BadFile, .subject = in_quotes(name),
+  throw UserError({.code = "E0315",
+                   .exit = Exit::BadFile,
+                   .subject = in_quotes(name),
                    .message = "a safetensors file may not hold a tensor of this name"});
 }
 
@@ -50,8 +54,9 @@ std::vector<Item> in_file_order(const TensorMap& tensors) {
     check_name(name);
     items.push_back({&name, &tensor, writable_dtype(name, tensor)});
   }
-  std::stable_sort(items.begin(), items.end(),
-                   [](const Item& a, const Item& b) { return safetensors_rank(a.dtype) > safetensors_rank(b.dtype); });
+  std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
+    return safetensors_rank(a.dtype) > safetensors_rank(b.dtype);
+  });
   return items;
 }
 
@@ -70,7 +75,8 @@ std::string header_json(const std::vector<Item>& items, const TextMap& metadata)
   for (const Item& item : items) {
     const std::uint64_t end = offset + item.tensor->nbytes();
     std::string shape;
-    for (const std::int64_t dim : item.tensor->sizes()) shape += (shape.empty() ? "" : ",") + std::to_string(dim);
+    for (const std::int64_t dim : item.tensor->sizes())
+      shape += (shape.empty() ? "" : ",") + std::to_string(dim);
     json += (json.size() == 1 ? "" : ",") + json_string(*item.name) + ":{\"dtype\":\"" +
             std::string(*safetensors_name(item.dtype)) + "\",\"shape\":[" + shape + "],\"data_offsets\":[" +
             std::to_string(offset) + "," + std::to_string(end) + "]}";
@@ -94,7 +100,8 @@ at::Tensor SafetensorsReader::read(const TensorInfo& info) const {
 
 TensorMap SafetensorsReader::read_all() const {
   std::vector<at::Tensor> read_tensors(header_.tensors.size());
-  parallel_for(read_tensors.size(), source_->size(), [&](std::size_t i) { read_tensors[i] = read(header_.tensors[i]); });
+  parallel_for(read_tensors.size(), source_->size(),
+               [&](std::size_t i) { read_tensors[i] = read(header_.tensors[i]); });
   TensorMap out;
   for (std::size_t i = 0; i < read_tensors.size(); ++i)
     out.emplace(header_.tensors[i].name, std::move(read_tensors[i]));
@@ -105,7 +112,8 @@ void write_safetensors(Writer& out, const TensorMap& tensors, const TextMap& met
   const std::vector<Item> items = in_file_order(tensors);
   const std::string header = header_json(items, metadata);
   std::array<std::byte, 8> length{};
-  for (std::size_t i = 0; i < length.size(); ++i) length[i] = static_cast<std::byte>(header.size() >> (8 * i));
+  for (std::size_t i = 0; i < length.size(); ++i)
+    length[i] = static_cast<std::byte>(header.size() >> (8 * i));
   out.write(length);
   out.write(as_bytes(header));
   for (const Item& item : items) out.write(tensor_data(item.tensor->cpu().contiguous()));

@@ -39,9 +39,10 @@ class SafetensorsReader {
 using TensorMap = std::map<std::string, at::Tensor>;
 using TextMap = std::map<std::string, std::string>;
 
-/// Writes a safetensors file: the same tensors and metadata give the same bytes (and the ones the reference writes).
-/// Tensors are written contiguous, from the CPU, one at a time; tensors that share memory are written apart.
-/// Throws E0421 (Exit::Unsupported) for an element type the format lacks, E0315 for a name it may not have.
+/// Writes a safetensors file: the same tensors and metadata give the same bytes (and the ones the reference
+/// writes). Tensors are written contiguous, from the CPU, one at a time; tensors that share memory are
+/// written apart. Throws E0421 (Exit::Unsupported) for an element type the format lacks, E0315 for a name it
+/// may not have.
 void write_safetensors(Writer& out, const TensorMap& tensors, const TextMap& metadata);
 
 /// Bytes write_safetensors() will write.

@@ -27,16 +27,17 @@ struct SafetensorsHeader {
   std::map<std::string, std::string> metadata;  ///< "__metadata__"
 };
 
-/// Reads and checks the header of a safetensors file (8-byte length, JSON, data), as the format's README defines
-/// it and stricter than its reference implementation: nothing twice, nothing unknown, nothing before '{', only
-/// spaces after '}', names without control characters, rank <= 16, dims <= 2^40, and tensors that cover the data
-/// without gap or overlap. `lenient` ignores unknown fields of an entry.
+/// Reads and checks the header of a safetensors file (8-byte length, JSON, data), as the format's README
+/// defines it and stricter than its reference implementation: nothing twice, nothing unknown, nothing before
+/// '{', only spaces after '}', names without control characters, rank <= 16, dims <= 2^40, and tensors that
+/// cover the data without gap or overlap. `lenient` ignores unknown fields of an entry.
 ///
-/// Throws E0303 (another kind of file), E0310 (length), E0311 (text or JSON), E0312 (entries), E0313 (offsets),
-/// E0314 (shapes), E0315 (names), E0421 (element type; Exit::Unsupported).
+/// Throws E0303 (another kind of file), E0310 (length), E0311 (text or JSON), E0312 (entries), E0313
+/// (offsets), E0314 (shapes), E0315 (names), E0421 (element type; Exit::Unsupported).
 SafetensorsHeader read_safetensors_header(const ByteSource& source, bool lenient = false);
 
-/// Whether the first eight bytes may be the length of a safetensors header; no text or known format begins so.
+/// Whether the first eight bytes may be the length of a safetensors header; no text or known format begins
+/// so.
 bool plausible_safetensors(std::span<const std::byte> head);
 
 /// "F32", "BF16", ... and back.

@@ -56,20 +56,28 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
   bool null() override { return scalar("null"); }
   bool boolean(bool) override { return scalar("a boolean"); }
   bool number_integer(number_integer_t) override { return scalar("a negative number"); }
-  bool number_float(number_float_t, const string_t&) override { return scalar("a fraction or a number above 2^64"); }
+  bool number_float(number_float_t, const string_t&) override {
+    return scalar("a fraction or a number above 2^64");
+  }
   bool binary(binary_t&) override { return scalar("binary data"); }
 
   bool number_unsigned(number_unsigned_t value) override {
-    if (place_ == Place::Shape) numbers(current_.shape, value, kLongestList);
-    else if (place_ == Place::Offsets) numbers(current_.offsets, value, 2);
-    else return scalar("a number");
+    if (place_ == Place::Shape)
+      numbers(current_.shape, value, kLongestList);
+    else if (place_ == Place::Offsets)
+      numbers(current_.offsets, value, 2);
+    else
+      return scalar("a number");
     return true;
   }
 
   bool string(string_t& value) override {
-    if (place_ == Place::Metadata) header.metadata[key_] = std::move(value);
-    else if (place_ == Place::Field && key_ == "dtype") current_.dtype = std::move(value);
-    else return scalar("a string");
+    if (place_ == Place::Metadata)
+      header.metadata[key_] = std::move(value);
+    else if (place_ == Place::Field && key_ == "dtype")
+      current_.dtype = std::move(value);
+    else
+      return scalar("a string");
     return true;
   }
 
@@ -102,9 +110,12 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
 
   bool start_array(std::size_t) override {
     if (descend()) return true;
-    if (place_ == Place::Field && key_ == "shape") place_ = Place::Shape;
-    else if (place_ == Place::Field && key_ == "data_offsets") place_ = Place::Offsets;
-    else scalar("a list");
+    if (place_ == Place::Field && key_ == "shape")
+      place_ = Place::Shape;
+    else if (place_ == Place::Field && key_ == "data_offsets")
+      place_ = Place::Offsets;
+    else
+      scalar("a list");
     return true;
   }
 
@@ -125,17 +136,21 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
     if (place_ == Place::Field) {
       unique(fields_, "field");
       const bool known = value == "dtype" || value == "shape" || value == "data_offsets";
-      if (!known && !lenient_) entry_error("has the unknown field " + in_quotes(value) + " (--lenient ignores it)");
+      if (!known && !lenient_)
+        entry_error("has the unknown field " + in_quotes(value) + " (--lenient ignores it)");
     }
     return true;
   }
 
-  bool parse_error(std::size_t byte, const std::string& token, const nlohmann::json::exception& error) override {
+  bool parse_error(std::size_t byte, const std::string& token,
+                   const nlohmann::json::exception& error) override {
     const std::uint64_t offset = start_ + (byte == 0 ? 0 : byte - 1);
     if (std::string_view(error.what()).find("UTF-8") != std::string_view::npos)
       reject("E0311", "the header is not UTF-8 text", offset);
     constexpr std::size_t kShown = 40;
-    reject("E0311", "the header is not JSON, at " + in_quotes(token.substr(token.size() - std::min(token.size(), kShown))),
+    reject("E0311",
+           "the header is not JSON, at " +
+               in_quotes(token.substr(token.size() - std::min(token.size(), kShown))),
            offset);
   }
 
@@ -145,8 +160,11 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
   std::uint64_t position() const { return start_ + static_cast<std::uint64_t>(reached - text_); }
 
   [[noreturn]] void reject(std::string code, std::string message, std::uint64_t offset) const {
-    throw UserError({.code = std::move(code), .exit = Exit::BadFile, .subject = subject_,
-                     .message = std::move(message), .where = "byte offset " + std::to_string(offset),
+    throw UserError({.code = std::move(code),
+                     .exit = Exit::BadFile,
+                     .subject = subject_,
+                     .message = std::move(message),
+                     .where = "byte offset " + std::to_string(offset),
                      .help = "compare its SHA-256 with the publisher's, or download it again"});
   }
   [[noreturn]] void entry_error(const std::string& what) const {
@@ -166,7 +184,8 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
 
   /// Counts nesting; true inside an ignored field.
   bool descend() {
-    if (++depth_ > kDeepest) reject("E0311", "JSON nested deeper than " + std::to_string(kDeepest), position());
+    if (++depth_ > kDeepest)
+      reject("E0311", "JSON nested deeper than " + std::to_string(kDeepest), position());
     if (skipped_ == 0 && !ignoring()) return false;
     ++skipped_;
     return true;
@@ -179,7 +198,8 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
   }
 
   void numbers(std::vector<std::uint64_t>& list, std::uint64_t value, std::size_t most) const {
-    if (list.size() == most) entry_error("has more than " + std::to_string(most) + " numbers in " + in_quotes(key_));
+    if (list.size() == most)
+      entry_error("has more than " + std::to_string(most) + " numbers in " + in_quotes(key_));
     list.push_back(value);
   }
 
@@ -187,8 +207,10 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
   void unique(Seen& seen, const char* what) const {
     const auto [before, inserted] = seen.emplace(key_, key_position_);
     if (!inserted)
-      reject("E0312", std::string(what) + " " + in_quotes(key_) + " occurs twice, at bytes " +
-                          std::to_string(before->second) + " and " + std::to_string(key_position_), key_position_);
+      reject("E0312",
+             std::string(what) + " " + in_quotes(key_) + " occurs twice, at bytes " +
+                 std::to_string(before->second) + " and " + std::to_string(key_position_),
+             key_position_);
   }
 
   const std::string& subject_;

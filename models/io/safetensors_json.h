@@ -23,8 +23,9 @@ struct RawHeader {
   std::map<std::string, std::string> metadata;
 };
 
-/// Parses the JSON of a safetensors header that begins at byte `start` of the file `subject`. Nesting stays below
-/// 8 and nothing recurses. Throws E0311 (not JSON of this form), E0312 (a duplicate, unknown or missing field).
+/// Parses the JSON of a safetensors header that begins at byte `start` of the file `subject`. Nesting stays
+/// below 8 and nothing recurses. Throws E0311 (not JSON of this form), E0312 (a duplicate, unknown or missing
+/// field).
 RawHeader parse_safetensors_json(std::string_view json, const std::string& subject, std::uint64_t start,
                                  bool lenient);
 

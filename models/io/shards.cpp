@@ -17,8 +17,11 @@ namespace {
 constexpr std::uint64_t kLargestIndex = std::uint64_t{64} << 20;
 
 [[noreturn]] void reject(const std::filesystem::path& index, std::string message, std::string where) {
-  throw UserError({.code = "E0340", .exit = Exit::BadFile, .subject = printable(index.string()),
-                   .message = std::move(message), .where = std::move(where),
+  throw UserError({.code = "E0340",
+                   .exit = Exit::BadFile,
+                   .subject = printable(index.string()),
+                   .message = std::move(message),
+                   .where = std::move(where),
                    .help = "download the index and all its shards again"});
 }
 
@@ -32,10 +35,13 @@ std::map<std::string, std::string> read_weight_map(const std::filesystem::path& 
   std::map<std::string, std::string> out;
   for (const auto& [name, file] : map->items()) {
     const std::string text = file.is_string() ? file.get<std::string>() : "";
-    const bool harmless = is_entry_name(text) && text.find('/') == std::string::npos && text.ends_with(".safetensors");
+    const bool harmless =
+        is_entry_name(text) && text.find('/') == std::string::npos && text.ends_with(".safetensors");
     if (!harmless)
-      reject(index, "tensor " + in_quotes(name) + " is said to be in " + in_quotes(text) +
-                        ", which is not the name of a safetensors file of the same folder", "weight_map");
+      reject(index,
+             "tensor " + in_quotes(name) + " is said to be in " + in_quotes(text) +
+                 ", which is not the name of a safetensors file of the same folder",
+             "weight_map");
     out.emplace(name, text);
   }
   return out;
@@ -56,7 +62,9 @@ Shards open_shards(const std::filesystem::path& index, bool lenient) {
     for (const TensorInfo& tensor : reader.tensors()) {
       const auto expected = weight_map.find(tensor.name);
       if (expected == weight_map.end() || expected->second != file)
-        reject(index, "tensor " + in_quotes(tensor.name) + " is in " + file + " but the index does not say so", file);
+        reject(index,
+               "tensor " + in_quotes(tensor.name) + " is in " + file + " but the index does not say so",
+               file);
       ++found;
     }
   }
@@ -64,7 +72,8 @@ Shards open_shards(const std::filesystem::path& index, bool lenient) {
   for (const auto& [name, file] : weight_map)
     for (const SafetensorsReader& reader : shards.files) {
       const auto& tensors = reader.tensors();
-      const bool here = std::any_of(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == name; });
+      const bool here =
+          std::any_of(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == name; });
       if (!here && reader.source().name().ends_with(file))
         reject(index, "tensor " + in_quotes(name) + " is missing from its shard", file);
     }

@@ -7,8 +7,8 @@
 
 namespace pollard::models::io {
 
-/// The system calls AtomicFile makes, each as in POSIX: -1 and errno on failure. Tests replace them to make the
-/// n-th one fail.
+/// The system calls AtomicFile makes, each as in POSIX: -1 and errno on failure. Tests replace them to make
+/// the n-th one fail.
 class SystemCalls {
  public:
   virtual ~SystemCalls() = default;

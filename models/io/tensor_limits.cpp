@@ -8,7 +8,8 @@ namespace pollard::models::io {
 std::optional<std::uint64_t> tensor_bytes(std::span<const std::uint64_t> shape, graph::DType dtype,
                                           std::string& problem) {
   if (shape.size() > kMostDims) {
-    problem = "rank " + std::to_string(shape.size()) + "; at most " + std::to_string(kMostDims) + " are allowed";
+    problem =
+        "rank " + std::to_string(shape.size()) + "; at most " + std::to_string(kMostDims) + " are allowed";
     return std::nullopt;
   }
   std::optional<std::uint64_t> bytes = static_cast<std::uint64_t>(graph::dtype_size(dtype));

@@ -16,7 +16,8 @@ at::Tensor new_tensor(at::IntArrayRef shape, graph::DType dtype) {
   } catch (const c10::Error& error) {
     double bytes = static_cast<double>(graph::dtype_size(dtype));
     for (const std::int64_t dim : shape) bytes *= static_cast<double>(dim);
-    throw UserError({.code = "E0504", .exit = Exit::Environment,
+    throw UserError({.code = "E0504",
+                     .exit = Exit::Environment,
                      .message = "not enough memory for a tensor of " + human_bytes(bytes),
                      .why = printable(error.what_without_backtrace()),
                      .help = "close other programs, or use a machine with more memory"});

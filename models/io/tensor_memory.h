@@ -10,7 +10,8 @@
 
 namespace pollard::models::io {
 
-/// A contiguous CPU tensor with memory of its own, not yet filled. Throws E0504 when there is not enough memory.
+/// A contiguous CPU tensor with memory of its own, not yet filled. Throws E0504 when there is not enough
+/// memory.
 at::Tensor new_tensor(at::IntArrayRef shape, graph::DType dtype);
 
 /// The elements of a contiguous CPU tensor as bytes.

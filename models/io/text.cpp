@@ -84,7 +84,8 @@ std::size_t first_invalid_utf8(std::string_view text) {
 }
 
 bool has_control_characters(std::string_view text) {
-  return std::any_of(text.begin(), text.end(), [](char c) { return is_control(static_cast<unsigned char>(c)); });
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return is_control(static_cast<unsigned char>(c)); });
 }
 
 std::vector<std::string> near_names(std::string_view name, const std::vector<std::string>& candidates,

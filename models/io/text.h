@@ -9,8 +9,8 @@
 /// Text from files, made safe to print, and small helpers for messages.
 namespace pollard::models::io {
 
-/// `text` with control characters, escape sequences and bytes that are not UTF-8 written as \xNN, and cut after
-/// `limit` bytes: a name from a file can never drive a terminal.
+/// `text` with control characters, escape sequences and bytes that are not UTF-8 written as \xNN, and cut
+/// after `limit` bytes: a name from a file can never drive a terminal.
 std::string printable(std::string_view text, std::size_t limit = 200);
 
 /// printable() in double quotes.

@@ -25,8 +25,12 @@ constexpr const char* kDamage = "the file is damaged or was edited; nothing was 
 
 [[noreturn]] void reject(const ByteSource& source, std::string code, std::string message, std::string where,
                          std::string why = kDamage, std::string help = kDownload) {
-  throw UserError({.code = std::move(code), .exit = Exit::BadFile, .subject = source.name(),
-                   .message = std::move(message), .where = std::move(where), .why = std::move(why),
+  throw UserError({.code = std::move(code),
+                   .exit = Exit::BadFile,
+                   .subject = source.name(),
+                   .message = std::move(message),
+                   .where = std::move(where),
+                   .why = std::move(why),
                    .help = std::move(help)});
 }
 
@@ -37,13 +41,17 @@ std::string place(const ZipEntry& entry) {
 pickle::Tree read_tree(const ZipReader& zip) {
   // A pickle that outweighs the weights is no state dict; small files may be all pickle.
   constexpr std::uint64_t kAlwaysAllowed = std::uint64_t{4} << 20;
-  if (zip.find("constants.pkl") != nullptr) refuse_format(OldFormat::TorchScript, zip.name(), "entry constants.pkl");
+  if (zip.find("constants.pkl") != nullptr)
+    refuse_format(OldFormat::TorchScript, zip.name(), "entry constants.pkl");
   const ZipEntry& entry = zip.require(kPickle);
   if (entry.size > kAlwaysAllowed && entry.size > zip.source().size() / 2)
-    throw UserError({.code = "E0331", .exit = Exit::BadFile, .subject = zip.name(),
+    throw UserError({.code = "E0331",
+                     .exit = Exit::BadFile,
+                     .subject = zip.name(),
                      .message = "its description of " + human_bytes(static_cast<double>(entry.size)) +
                                 " is larger than what it describes",
-                     .where = place(entry), .help = "save only the state dict"});
+                     .where = place(entry),
+                     .help = "save only the state dict"});
   return pickle::parse(zip.read(entry), zip.name(), kPickle);
 }
 
@@ -52,7 +60,8 @@ bool is_big_endian(const ZipReader& zip) {
   if (entry == nullptr) return false;
   const std::string order = entry->size <= 16 ? zip.read_text(*entry) : "";
   if (order == "little" || order == "big") return order == "big";
-  reject(zip.source(), "E0335", "byte order " + in_quotes(order) + "; little or big was expected", place(*entry));
+  reject(zip.source(), "E0335", "byte order " + in_quotes(order) + "; little or big was expected",
+         place(*entry));
 }
 
 /// One past the last element of its storage a tensor touches; nullopt when the numbers overflow.
@@ -66,7 +75,8 @@ std::optional<std::int64_t> extent(const pickle::TensorRef& tensor) {
   return last ? checked_add(*last, 1) : std::nullopt;
 }
 
-/// Whether two indices reach the same element: sorted by stride, each dimension must step over all smaller ones.
+/// Whether two indices reach the same element: sorted by stride, each dimension must step over all smaller
+/// ones.
 bool covers_twice(const pickle::TensorRef& tensor) {
   std::vector<std::pair<std::int64_t, std::int64_t>> dims;
   for (std::size_t d = 0; d < tensor.shape.size(); ++d) {
@@ -87,12 +97,16 @@ void check_layout(const ByteSource& source, const pickle::TensorRef& tensor, con
   const auto end = extent(tensor);
   const auto elements = static_cast<std::int64_t>(tensor.storage_bytes) / graph::dtype_size(tensor.dtype);
   if (!end || *end > elements)
-    reject(source, "E0333", "tensor " + in_quotes(name) + " of shape " + shape_text(tensor.shape) + " at offset " +
-                                std::to_string(tensor.offset) + " reaches past its storage of " +
-                                std::to_string(elements) + " elements", where);
+    reject(source, "E0333",
+           "tensor " + in_quotes(name) + " of shape " + shape_text(tensor.shape) + " at offset " +
+               std::to_string(tensor.offset) + " reaches past its storage of " + std::to_string(elements) +
+               " elements",
+           where);
   if (covers_twice(tensor))
-    reject(source, "E0333", "tensor " + in_quotes(name) + " of shape " + shape_text(tensor.shape) + " and strides " +
-                                shape_text(tensor.stride) + " uses an element twice", where,
+    reject(source, "E0333",
+           "tensor " + in_quotes(name) + " of shape " + shape_text(tensor.shape) + " and strides " +
+               shape_text(tensor.stride) + " uses an element twice",
+           where,
            "an expanded tensor has fewer numbers than its shape says, so its units cannot be pruned apart",
            "save a copy of it: tensor.clone()");
 }
@@ -119,17 +133,21 @@ TorchArchive::TorchArchive(std::shared_ptr<const ByteSource> source, ZipReader::
 const ZipEntry& TorchArchive::storage_entry(const pickle::TensorRef& tensor, const std::string& name) const {
   const ZipEntry* entry = zip_.find("data/" + tensor.storage);
   if (entry == nullptr)
-    reject(zip_.source(), "E0334", "the storage " + in_quotes("data/" + tensor.storage) + " of tensor " +
-                                       in_quotes(name) + " is missing",
+    reject(zip_.source(), "E0334",
+           "the storage " + in_quotes("data/" + tensor.storage) + " of tensor " + in_quotes(name) +
+               " is missing",
            "entry data.pkl, byte offset " + std::to_string(tensor.position));
   if (entry->size != tensor.storage_bytes)
-    reject(zip_.source(), "E0301", "storage " + in_quotes(entry->name) + " holds " + std::to_string(entry->size) +
-                                       " bytes, tensor " + in_quotes(name) + " needs " +
-                                       std::to_string(tensor.storage_bytes), place(*entry));
+    reject(zip_.source(), "E0301",
+           "storage " + in_quotes(entry->name) + " holds " + std::to_string(entry->size) + " bytes, tensor " +
+               in_quotes(name) + " needs " + std::to_string(tensor.storage_bytes),
+           place(*entry));
   if (entry->size % static_cast<std::uint64_t>(graph::dtype_size(tensor.dtype)) != 0)
-    reject(zip_.source(), "E0301", "storage " + in_quotes(entry->name) + " holds " + std::to_string(entry->size) +
-                                       " bytes, no whole number of " + std::string(to_string(tensor.dtype)) +
-                                       " for tensor " + in_quotes(name), place(*entry));
+    reject(zip_.source(), "E0301",
+           "storage " + in_quotes(entry->name) + " holds " + std::to_string(entry->size) +
+               " bytes, no whole number of " + std::string(to_string(tensor.dtype)) + " for tensor " +
+               in_quotes(name),
+           place(*entry));
   return *entry;
 }
 
@@ -141,10 +159,10 @@ void TorchArchive::check(const std::vector<Named>& tensors) const {
     check_layout(zip_.source(), *tensor, name);
     const Named& first = *first_use.emplace(tensor->storage, &named).first->second;
     if (first.second->dtype != tensor->dtype)
-      reject(zip_.source(), "E0334", "storage " + in_quotes("data/" + tensor->storage) + " is " +
-                                         std::string(to_string(first.second->dtype)) + " for tensor " +
-                                         in_quotes(first.first) + " and " + std::string(to_string(tensor->dtype)) +
-                                         " for tensor " + in_quotes(name),
+      reject(zip_.source(), "E0334",
+             "storage " + in_quotes("data/" + tensor->storage) + " is " +
+                 std::string(to_string(first.second->dtype)) + " for tensor " + in_quotes(first.first) +
+                 " and " + std::string(to_string(tensor->dtype)) + " for tensor " + in_quotes(name),
              "entry data.pkl, byte offset " + std::to_string(tensor->position));
   }
 }
@@ -159,7 +177,8 @@ at::Tensor TorchArchive::read_storage(const ZipEntry& entry, graph::DType dtype)
 std::vector<at::Tensor> TorchArchive::read(const std::vector<Named>& tensors) const {
   check(tensors);
   std::map<std::string, std::pair<const pickle::TensorRef*, at::Tensor>> storages;
-  for (const auto& [name, tensor] : tensors) storages.emplace(tensor->storage, std::pair(tensor, at::Tensor()));
+  for (const auto& [name, tensor] : tensors)
+    storages.emplace(tensor->storage, std::pair(tensor, at::Tensor()));
   std::vector<std::pair<const pickle::TensorRef*, at::Tensor>*> todo;
   for (auto& [key, storage] : storages) todo.push_back(&storage);
   parallel_for(todo.size(), zip_.source().size(), [&](std::size_t i) {
@@ -168,7 +187,8 @@ std::vector<at::Tensor> TorchArchive::read(const std::vector<Named>& tensors) co
   });
   std::vector<at::Tensor> out;
   for (const auto& [name, tensor] : tensors)
-    out.push_back(at::as_strided(storages.at(tensor->storage).second, tensor->shape, tensor->stride, tensor->offset));
+    out.push_back(
+        at::as_strided(storages.at(tensor->storage).second, tensor->shape, tensor->stride, tensor->offset));
   return out;
 }
 

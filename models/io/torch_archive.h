@@ -28,13 +28,13 @@ class TorchArchive {
   /// A tensor by the name it has in messages.
   using Named = std::pair<std::string, const pickle::TensorRef*>;
 
-  /// Checks descriptions against the archive without reading data: every storage is there with exactly the bytes
-  /// declared (E0301, E0334), every tensor lies inside its storage and covers no element twice (E0333), and no
-  /// storage has two element types (E0334).
+  /// Checks descriptions against the archive without reading data: every storage is there with exactly the
+  /// bytes declared (E0301, E0334), every tensor lies inside its storage and covers no element twice (E0333),
+  /// and no storage has two element types (E0334).
   void check(const std::vector<Named>& tensors) const;
 
-  /// check(), then the tensors in the order given. Each storage is read once, in parallel; tensors of one storage
-  /// share it, as they did when they were saved.
+  /// check(), then the tensors in the order given. Each storage is read once, in parallel; tensors of one
+  /// storage share it, as they did when they were saved.
   std::vector<at::Tensor> read(const std::vector<Named>& tensors) const;
   at::Tensor read(const pickle::TensorRef& tensor, const std::string& name) const;
 

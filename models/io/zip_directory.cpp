@@ -21,7 +21,10 @@ constexpr const char* kDamaged = "compare its size and SHA-256 with the publishe
 
 [[noreturn]] void reject(const ByteSource& source, std::string message, std::uint64_t offset,
                          std::string help = kDamaged) {
-  throw UserError({.code = "E0320", .exit = Exit::BadFile, .subject = source.name(), .message = std::move(message),
+  throw UserError({.code = "E0320",
+                   .exit = Exit::BadFile,
+                   .subject = source.name(),
+                   .message = std::move(message),
                    .where = "byte offset " + std::to_string(offset),
                    .why = "two programs could read different contents from it; nothing was loaded",
                    .help = std::move(help)});
@@ -43,7 +46,8 @@ bool has_end_signature(const ByteSource& source, std::uint64_t offset) {
   const std::vector<std::byte> tail = source.read(source.size() - window, window);
   const std::size_t found = as_text(tail).rfind("PK\x05\x06");
   if (found != std::string_view::npos && tail.size() - found > kEndSize)
-    reject(source, std::to_string(tail.size() - found - kEndSize) + " bytes follow the end of the zip archive",
+    reject(source,
+           std::to_string(tail.size() - found - kEndSize) + " bytes follow the end of the zip archive",
            source.size() - window + found + kEndSize);
   reject(source, "the zip archive has no end record: incomplete download?", source.size());
 }
@@ -66,7 +70,8 @@ std::optional<EndRecord> read_zip64_end(const ByteSource& source, std::uint64_t 
   const bool one_disk = record.u32() == 0 && record.u32() == 0 && locator_disk == 0 && disks <= 1;
   EndRecord out;
   out.count = record.u64();
-  if (!one_disk || record.u64() != out.count) reject(source, "the zip archive spans several disks", record_offset);
+  if (!one_disk || record.u64() != out.count)
+    reject(source, "the zip archive spans several disks", record_offset);
   out.directory_size = record.u64();
   out.directory_offset = record.u64();
   return out;
@@ -124,7 +129,9 @@ void check_flags(const ByteSource& source, const DirectoryEntry& entry, std::uin
   // TorchScript deflates its source code: say what the file is rather than what is wrong with the entry.
   if (entry.name.find("/code/__torch__") != std::string::npos)
     refuse_format(OldFormat::TorchScript, source.name(), "entry " + in_quotes(entry.name));
-  throw UserError({.code = "E0321", .exit = Exit::BadFile, .subject = source.name(),
+  throw UserError({.code = "E0321",
+                   .exit = Exit::BadFile,
+                   .subject = source.name(),
                    .message = "entry " + in_quotes(entry.name) + " " + problem,
                    .where = "byte offset " + std::to_string(entry.header_offset),
                    .why = "only stored entries are read: a small compressed file may unpack to any size",
@@ -167,17 +174,20 @@ DirectoryEntry read_central_header(const ByteSource& source, Cursor& cursor, std
   const std::uint64_t stored = widen(source, stored_size, rest, here);
   entry.header_offset = widen(source, header_offset, rest, here);
   check_flags(source, entry, method);
-  if (stored != entry.size || disk != 0) reject(source, "a stored entry has two sizes, or another disk", here);
+  if (stored != entry.size || disk != 0)
+    reject(source, "a stored entry has two sizes, or another disk", here);
   return entry;
 }
 
-std::vector<DirectoryEntry> read_central_directory(const ByteSource& source, std::uint64_t& directory_offset) {
+std::vector<DirectoryEntry> read_central_directory(const ByteSource& source,
+                                                   std::uint64_t& directory_offset) {
   std::uint64_t directory_end = 0;
   const EndRecord end = read_end(source, directory_end);
   directory_offset = end.directory_offset;
   const auto stop = checked_add(end.directory_offset, end.directory_size);
   if (!stop || *stop != directory_end)
-    reject(source, "the zip directory is not right before its end record (bytes before or after the archive?)",
+    reject(source,
+           "the zip directory is not right before its end record (bytes before or after the archive?)",
            directory_end);
   if (end.count > end.directory_size / kCentralHeaderSize)
     reject(source, "the zip directory is too small for its " + std::to_string(end.count) + " entries", *stop);
@@ -188,13 +198,15 @@ std::vector<DirectoryEntry> read_central_directory(const ByteSource& source, std
   for (std::uint64_t i = 0; i < end.count; ++i)
     entries.push_back(read_central_header(source, cursor, end.directory_offset));
   if (!cursor.at_end())
-    reject(source, "the zip directory has more entries than announced", end.directory_offset + cursor.position());
+    reject(source, "the zip directory has more entries than announced",
+           end.directory_offset + cursor.position());
   return entries;
 }
 
-/// With a descriptor after the data the local header may hold zeros; otherwise it must repeat the central one.
-bool local_numbers_agree(const DirectoryEntry& entry, std::uint32_t crc, std::uint32_t stored, std::uint32_t size,
-                         std::span<const std::uint64_t> zip64) {
+/// With a descriptor after the data the local header may hold zeros; otherwise it must repeat the central
+/// one.
+bool local_numbers_agree(const DirectoryEntry& entry, std::uint32_t crc, std::uint32_t stored,
+                         std::uint32_t size, std::span<const std::uint64_t> zip64) {
   const bool later = (entry.flags & kFlagDescriptor) != 0;
   const auto agrees = [&](std::uint32_t field, std::uint64_t value) {
     return field == value || (later && field == 0) || (field == kSeeZip64 && (later || !zip64.empty()));
@@ -202,13 +214,15 @@ bool local_numbers_agree(const DirectoryEntry& entry, std::uint32_t crc, std::ui
   const auto known = [&](std::uint64_t value) {
     return value == entry.size || value == entry.header_offset || (later && value == 0);
   };
-  return (crc == entry.crc || (later && crc == 0)) && agrees(stored, entry.size) && agrees(size, entry.size) &&
-         std::all_of(zip64.begin(), zip64.end(), known);
+  return (crc == entry.crc || (later && crc == 0)) && agrees(stored, entry.size) &&
+         agrees(size, entry.size) && std::all_of(zip64.begin(), zip64.end(), known);
 }
 
 void read_local_header(const ByteSource& source, DirectoryEntry& entry, std::uint64_t limit) {
   const std::uint64_t here = entry.header_offset;
-  const auto differ = [&] { reject(source, "the two headers of entry " + in_quotes(entry.name) + " differ", here); };
+  const auto differ = [&] {
+    reject(source, "the two headers of entry " + in_quotes(entry.name) + " differ", here);
+  };
   if (!fits(here, kLocalHeaderSize, limit)) differ();
   const auto fixed = source.read(here, kLocalHeaderSize);
   Cursor cursor(fixed);
@@ -221,22 +235,27 @@ void read_local_header(const ByteSource& source, DirectoryEntry& entry, std::uin
   const std::uint32_t size = cursor.u32();
   const std::uint64_t name_length = cursor.u16();
   const std::uint64_t extra_length = cursor.u16();
-  if (name_length != entry.name.size() || !fits(here + kLocalHeaderSize, name_length + extra_length, limit)) differ();
+  if (name_length != entry.name.size() || !fits(here + kLocalHeaderSize, name_length + extra_length, limit))
+    differ();
   const auto variable = source.read(here + kLocalHeaderSize, name_length + extra_length);
   const auto zip64 = zip64_values(source, std::span(variable).subspan(name_length), here);
   if (as_text(std::span(variable).first(name_length)) != entry.name) differ();
   if (!local_numbers_agree(entry, crc, stored, size, zip64)) differ();
   entry.data_offset = here + kLocalHeaderSize + name_length + extra_length;
   if (!fits(entry.data_offset, entry.size, limit))
-    reject(source, "entry " + in_quotes(entry.name) + " of " + std::to_string(entry.size) +
-                       " bytes overlaps the next or passes the end", here);
+    reject(source,
+           "entry " + in_quotes(entry.name) + " of " + std::to_string(entry.size) +
+               " bytes overlaps the next or passes the end",
+           here);
 }
 
-/// What lies between an entry's data and the next header: a descriptor that repeats its CRC and size, or nothing.
+/// What lies between an entry's data and the next header: a descriptor that repeats its CRC and size, or
+/// nothing.
 void check_gap(const ByteSource& source, const DirectoryEntry& entry, std::uint64_t next) {
   const std::uint64_t data_end = entry.data_offset + entry.size;
   const std::uint64_t gap = next - data_end;
-  bool good = (entry.flags & kFlagDescriptor) == 0 ? gap == 0 : gap == 12 || gap == 16 || gap == 20 || gap == 24;
+  bool good =
+      (entry.flags & kFlagDescriptor) == 0 ? gap == 0 : gap == 12 || gap == 16 || gap == 20 || gap == 24;
   if (good && gap > 0) {
     const auto bytes = source.read(data_end, gap);
     Cursor cursor(bytes);
@@ -250,7 +269,8 @@ void check_gap(const ByteSource& source, const DirectoryEntry& entry, std::uint6
 }
 
 /// Follows the entries through the file: each begins where the one before it ended.
-void check_tiling(const ByteSource& source, std::vector<DirectoryEntry>& entries, std::uint64_t directory_offset) {
+void check_tiling(const ByteSource& source, std::vector<DirectoryEntry>& entries,
+                  std::uint64_t directory_offset) {
   std::sort(entries.begin(), entries.end(),
             [](const auto& a, const auto& b) { return a.header_offset < b.header_offset; });
   if (!entries.empty() && entries.front().header_offset != 0)

@@ -19,8 +19,8 @@ struct DirectoryEntry {
   std::uint16_t flags = 0;
 };
 
-/// Reads the end record, the central directory and every local header, and requires that they agree and tile the
-/// file. Sorted by offset. Throws E0303, E0320, E0321.
+/// Reads the end record, the central directory and every local header, and requires that they agree and tile
+/// the file. Sorted by offset. Throws E0303, E0320, E0321.
 std::vector<DirectoryEntry> read_directory(const ByteSource& source);
 
 }  // namespace pollard::models::io::zip

@@ -21,8 +21,12 @@ constexpr std::size_t kChunk = std::size_t{256} << 10;
 
 [[noreturn]] void reject_name(const ByteSource& source, const zip::DirectoryEntry& entry, std::string message,
                               std::string why) {
-  throw UserError({.code = "E0322", .exit = Exit::BadFile, .subject = source.name(), .message = std::move(message),
-                   .where = "byte offset " + std::to_string(entry.header_offset), .why = std::move(why),
+  throw UserError({.code = "E0322",
+                   .exit = Exit::BadFile,
+                   .subject = source.name(),
+                   .message = std::move(message),
+                   .where = "byte offset " + std::to_string(entry.header_offset),
+                   .why = std::move(why),
                    .help = "re-save it in Python with torch.save or torch.export.save"});
 }
 
@@ -35,16 +39,19 @@ ZipReader::ZipReader(std::shared_ptr<const ByteSource> source, Options options)
     const std::string_view full = found.name;
     if (full == "serialized_exported_program.json")
       refuse_format(OldFormat::Export, source_->name(), "entry " + found.name);
-    if (slash == full.size() || !is_root_name(full.substr(0, slash)) || !is_entry_name(full.substr(slash + 1)))
+    if (slash == full.size() || !is_root_name(full.substr(0, slash)) ||
+        !is_entry_name(full.substr(slash + 1)))
       reject_name(*source_, found, "entry name " + in_quotes(full) + " is not allowed",
                   "names are root/part/part of letters, digits, '.', '_' and '-'");
     if (entries_.empty()) root_ = full.substr(0, slash);
     if (full.substr(0, slash) != root_)
-      reject_name(*source_, found, "two root directories, " + in_quotes(root_) + " and " + in_quotes(full.substr(0, slash)),
+      reject_name(*source_, found,
+                  "two root directories, " + in_quotes(root_) + " and " + in_quotes(full.substr(0, slash)),
                   "readers differ on which one counts");
     ZipEntry entry{std::string(full.substr(slash + 1)), found.data_offset, found.size, found.crc};
     if (!by_name_.emplace(entry.name, entries_.size()).second)
-      reject_name(*source_, found, "two entries are called " + in_quotes(full), "readers differ on which one counts");
+      reject_name(*source_, found, "two entries are called " + in_quotes(full),
+                  "readers differ on which one counts");
     entries_.push_back(std::move(entry));
   }
 }
@@ -56,7 +63,9 @@ const ZipEntry* ZipReader::find(std::string_view name) const {
 
 const ZipEntry& ZipReader::require(std::string_view name) const {
   if (const ZipEntry* entry = find(name)) return *entry;
-  throw UserError({.code = "E0324", .exit = Exit::BadFile, .subject = source_->name(),
+  throw UserError({.code = "E0324",
+                   .exit = Exit::BadFile,
+                   .subject = source_->name(),
                    .message = "the archive has no entry " + in_quotes(name),
                    .where = "root directory " + in_quotes(root_),
                    .help = "compare its SHA-256 with the publisher's, or download it again"});
@@ -73,7 +82,9 @@ void ZipReader::read_into(const ZipEntry& entry, std::span<std::byte> out) const
     done += part.size();
   }
   if (options_.check_crc && crc != entry.crc)
-    throw UserError({.code = "E0323", .exit = Exit::BadFile, .subject = source_->name(),
+    throw UserError({.code = "E0323",
+                     .exit = Exit::BadFile,
+                     .subject = source_->name(),
                      .message = "entry " + in_quotes(entry.name) + " fails its checksum (CRC-32)",
                      .where = "byte offset " + std::to_string(entry.offset),
                      .why = "at least one bit of it changed after it was written; nothing was loaded",

@@ -60,7 +60,8 @@ void ZipWriter::add(std::string_view name, std::span<const std::byte> data) {
 
 void ZipWriter::add(std::string_view name, std::string_view text) { add(name, as_bytes(text)); }
 
-void ZipWriter::add(std::string_view name, std::uint64_t size, const std::function<void(const Sink&)>& produce) {
+void ZipWriter::add(std::string_view name, std::uint64_t size,
+                    const std::function<void(const Sink&)>& produce) {
   POLLARD_CHECK(!finished_ && is_entry_name(name) && names_.emplace(name).second, std::string(name));
   Entry entry{root_ + "/" + std::string(name), out_.position(), size, 0};
   write_local_header(entry);
@@ -91,8 +92,10 @@ void ZipWriter::write_local_header(const Entry& entry) {
 void ZipWriter::write_descriptor(const Entry& entry) {
   Record record;
   record.u32(kDescriptor).u32(entry.crc);
-  if (needs_zip64(entry.size, entry.header_offset)) record.u64(entry.size).u64(entry.size);
-  else record.u32(entry.size).u32(entry.size);
+  if (needs_zip64(entry.size, entry.header_offset))
+    record.u64(entry.size).u64(entry.size);
+  else
+    record.u32(entry.size).u32(entry.size);
   out_.write(record.bytes());
 }
 

@@ -14,10 +14,10 @@
 
 namespace pollard::models::io {
 
-/// Writes a zip archive as PyTorch does: entries stored under one root directory, their data at multiples of 64
-/// bytes, zip64 records where sizes or counts need them (and always at the end). Streams: an entry is written as
-/// it is added, followed by a descriptor with its CRC, so nothing is kept in memory but the directory.
-/// Deterministic: no times, no random padding.
+/// Writes a zip archive as PyTorch does: entries stored under one root directory, their data at multiples of
+/// 64 bytes, zip64 records where sizes or counts need them (and always at the end). Streams: an entry is
+/// written as it is added, followed by a descriptor with its CRC, so nothing is kept in memory but the
+/// directory. Deterministic: no times, no random padding.
 class ZipWriter {
  public:
   /// `root`: the directory all entries lie in; printable, without slashes.

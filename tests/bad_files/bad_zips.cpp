@@ -16,7 +16,10 @@ template <class Change>
 BadFile bad(int row, std::string name, std::string code, std::vector<std::string> says, Change change) {
   RawZip zip = plain();
   change(zip);
-  return {.row = row, .name = std::move(name) + ".pt", .bytes = zip.bytes(), .code = std::move(code),
+  return {.row = row,
+          .name = std::move(name) + ".pt",
+          .bytes = zip.bytes(),
+          .code = std::move(code),
           .says = std::move(says)};
 }
 
@@ -34,11 +37,13 @@ std::vector<BadFile> bad_structures() {
       bad(12, "local_name_differs", "E0320", {"two headers", "differ"},
           [](RawZip& zip) { zip.entries[2].local_name = "archive/data/1"; }),
       bad(12, "local_size_differs", "E0320", {"differ"}, [](RawZip& zip) { zip.entries[2].local_size = 4; }),
-      bad(12, "local_method_differs", "E0320", {"differ"}, [](RawZip& zip) { zip.entries[2].local_method = 8; }),
+      bad(12, "local_method_differs", "E0320", {"differ"},
+          [](RawZip& zip) { zip.entries[2].local_method = 8; }),
       bad(12, "overlapping_entries", "E0320", {"archive/data/0"},
           [](RawZip& zip) { zip.entries[2].central_size = zip.entries[2].local_size = 60; }),
       // Fifield's bomb: many central headers share one local header.
-      bad(12, "shared_data", "E0320", {"byte offset"}, [](RawZip& zip) { zip.entries[2].central_offset = 0; }),
+      bad(12, "shared_data", "E0320", {"byte offset"},
+          [](RawZip& zip) { zip.entries[2].central_offset = 0; }),
       bad(12, "offset_past_end", "E0320", {"byte offset"},
           [](RawZip& zip) { zip.entries[2].central_offset = 0x7FFFFFFF; }),
       bad(12, "more_entries_than_announced", "E0320", {"more entries"}, [](RawZip& zip) { zip.count = 3; }),
@@ -55,8 +60,10 @@ std::vector<BadFile> bad_methods() {
       bad(13, "zstd", "E0321", {"method 93"}, [](RawZip& zip) { zip.entries[2].method = 93; }),
       bad(13, "encrypted", "E0321", {"is encrypted"}, [](RawZip& zip) { zip.entries[2].flags = 0x0001; }),
       bad(13, "patched", "E0321", {"unknown flags"}, [](RawZip& zip) { zip.entries[2].flags = 0x0020; }),
-      bad(13, "strongly_encrypted", "E0321", {"unknown flags"}, [](RawZip& zip) { zip.entries[2].flags = 0x0040; }),
-      bad(13, "masked_headers", "E0321", {"unknown flags"}, [](RawZip& zip) { zip.entries[2].flags = 0x2000; }),
+      bad(13, "strongly_encrypted", "E0321", {"unknown flags"},
+          [](RawZip& zip) { zip.entries[2].flags = 0x0040; }),
+      bad(13, "masked_headers", "E0321", {"unknown flags"},
+          [](RawZip& zip) { zip.entries[2].flags = 0x2000; }),
   };
 }
 
@@ -83,12 +90,13 @@ std::vector<BadFile> bad_names() {
 /// A zip64 end record and locator, each field as given.
 std::string zip64_end(std::uint64_t count, std::uint64_t size, std::uint64_t offset, std::uint64_t position) {
   return "PK\x06\x06" + little(44, 8) + little(45, 2) + little(45, 2) + little(0, 8) + little(count, 8) +
-         little(count, 8) + little(size, 8) + little(offset, 8) + "PK\x06\x07" + little(0, 4) + little(position, 8) +
-         little(1, 4);
+         little(count, 8) + little(size, 8) + little(offset, 8) + "PK\x06\x07" + little(0, 4) +
+         little(position, 8) + little(1, 4);
 }
 
 std::vector<BadFile> bad_zip64() {
-  const std::string past = little(1, 2) + little(24, 2) + little(1ULL << 40U, 8) + little(1ULL << 40U, 8) + little(0, 8);
+  const std::string past =
+      little(1, 2) + little(24, 2) + little(1ULL << 40U, 8) + little(1ULL << 40U, 8) + little(0, 8);
   return {
       bad(16, "zip64_size_past_end", "E0320", {"archive/data/0"},
           [&](RawZip& zip) {
@@ -99,11 +107,10 @@ std::vector<BadFile> bad_zip64() {
           [](RawZip& zip) { zip.entries[2].central_size = 0xFFFFFFFF; }),
       bad(16, "zip64_field_twice", "E0320", {"two zip64 fields"},
           [&](RawZip& zip) { zip.entries[2].central_extra = past + past; }),
-      bad(16, "zip64_end_elsewhere", "E0320", {"locator"}, [](RawZip& zip) { zip.zip64 = zip64_end(4, 1, 1, 7); }),
+      bad(16, "zip64_end_elsewhere", "E0320", {"locator"},
+          [](RawZip& zip) { zip.zip64 = zip64_end(4, 1, 1, 7); }),
       bad(16, "zip64_end_disagrees", "E0320", {"disagree"},
-          [](RawZip& zip) {
-            zip.zip64 = zip64_end(5, 1, 1, zip.bytes().size() - 22);
-          }),
+          [](RawZip& zip) { zip.zip64 = zip64_end(5, 1, 1, zip.bytes().size() - 22); }),
       bad(16, "zip64_count_2_to_60", "E0320", {"too small"},
           [](RawZip& zip) {
             const std::uint64_t at = zip.bytes().size() - 22;
@@ -123,10 +130,10 @@ std::vector<BadFile> bad_zips() {
   std::vector<BadFile> all;
   for (const auto& part : {bad_structures(), bad_methods(), bad_names(), bad_zip64()})
     all.insert(all.end(), part.begin(), part.end());
-  all.push_back(bad(15, "flipped_weight_bit", "E0323", {"\"data/0\"", "checksum"}, [](RawZip& zip) {
-    zip.entries[2].crc = 0x12345678;
-  }));
-  all.push_back(bad(15, "flipped_pickle_bit", "E0323", {"\"data.pkl\""}, [](RawZip& zip) { zip.entries[0].crc = 1; }));
+  all.push_back(bad(15, "flipped_weight_bit", "E0323", {"\"data/0\"", "checksum"},
+                    [](RawZip& zip) { zip.entries[2].crc = 0x12345678; }));
+  all.push_back(
+      bad(15, "flipped_pickle_bit", "E0323", {"\"data.pkl\""}, [](RawZip& zip) { zip.entries[0].crc = 1; }));
   return all;
 }
 

@@ -15,17 +15,19 @@ std::uint32_t crc_of(const RawEntry& entry) {
 
 std::string local_record(const RawEntry& entry) {
   const std::string name = entry.local_name.value_or(entry.name);
-  return "PK\x03\x04" + little(20, 2) + little(entry.flags, 2) + little(entry.local_method.value_or(entry.method), 2) +
-         little(0, 4) + little(crc_of(entry), 4) + little(entry.data.size(), 4) +
-         little(entry.local_size.value_or(static_cast<std::uint32_t>(entry.data.size())), 4) + little(name.size(), 2) +
-         little(entry.local_extra.size(), 2) + name + entry.local_extra + entry.data;
+  return "PK\x03\x04" + little(20, 2) + little(entry.flags, 2) +
+         little(entry.local_method.value_or(entry.method), 2) + little(0, 4) + little(crc_of(entry), 4) +
+         little(entry.data.size(), 4) +
+         little(entry.local_size.value_or(static_cast<std::uint32_t>(entry.data.size())), 4) +
+         little(name.size(), 2) + little(entry.local_extra.size(), 2) + name + entry.local_extra + entry.data;
 }
 
 std::string central_record(const RawEntry& entry, std::uint64_t offset) {
   const std::uint64_t size = entry.central_size.value_or(static_cast<std::uint32_t>(entry.data.size()));
   return "PK\x01\x02" + little(20, 2) + little(20, 2) + little(entry.flags, 2) + little(entry.method, 2) +
-         little(0, 4) + little(crc_of(entry), 4) + little(size, 4) + little(size, 4) + little(entry.name.size(), 2) +
-         little(entry.central_extra.size(), 2) + little(0, 2) + little(0, 2) + little(0, 2) + little(0, 4) +
+         little(0, 4) + little(crc_of(entry), 4) + little(size, 4) + little(size, 4) +
+         little(entry.name.size(), 2) + little(entry.central_extra.size(), 2) + little(0, 2) + little(0, 2) +
+         little(0, 2) + little(0, 4) +
          little(entry.central_offset.value_or(static_cast<std::uint32_t>(offset)), 4) + entry.name +
          entry.central_extra;
 }
@@ -51,9 +53,9 @@ std::string RawZip::bytes() const {
   }
   body += between;
   const std::uint64_t records = count.value_or(static_cast<std::uint16_t>(entries.size()));
-  const std::string end = "PK\x05\x06" + little(0, 4) + little(records, 2) + little(records, 2) +
-                          little(directory.size(), 4) +
-                          little(directory_offset.value_or(static_cast<std::uint32_t>(body.size())), 4) + little(0, 2);
+  const std::string end =
+      "PK\x05\x06" + little(0, 4) + little(records, 2) + little(records, 2) + little(directory.size(), 4) +
+      little(directory_offset.value_or(static_cast<std::uint32_t>(body.size())), 4) + little(0, 2);
   std::string out = before + body + directory + zip64;
   for (int i = 0; i < end_records; ++i) out += end;
   return out + after;
@@ -82,7 +84,11 @@ Pickle& Pickle::tuple(const std::vector<std::int64_t>& values) {
 
 void add_tensor(Pickle& pickle, const RawTensor& tensor) {
   pickle.global("torch._utils", "_rebuild_tensor_v2").raw("((").text("storage");
-  pickle.global("torch", tensor.storage_type).text(tensor.key).text("cpu").integer(tensor.storage_elements).raw("tQ");
+  pickle.global("torch", tensor.storage_type)
+      .text(tensor.key)
+      .text("cpu")
+      .integer(tensor.storage_elements)
+      .raw("tQ");
   pickle.integer(tensor.offset).tuple(tensor.shape).tuple(tensor.stride).raw("\x89");
   pickle.global("collections", "OrderedDict").raw(")RtR");
 }
@@ -101,7 +107,8 @@ RawZip torch_zip(std::string pickle, const std::map<std::string, std::string>& s
   RawZip zip;
   zip.entries.push_back({.name = "archive/data.pkl", .data = std::move(pickle)});
   zip.entries.push_back({.name = "archive/byteorder", .data = "little"});
-  for (const auto& [key, data] : storages) zip.entries.push_back({.name = "archive/data/" + key, .data = data});
+  for (const auto& [key, data] : storages)
+    zip.entries.push_back({.name = "archive/data/" + key, .data = data});
   zip.entries.push_back({.name = "archive/version", .data = "3\n"});
   return zip;
 }

@@ -22,8 +22,8 @@ struct RawEntry {
   std::string data;
   std::uint16_t flags = 0;
   std::uint16_t method = 0;
-  std::optional<std::uint32_t> crc;            ///< instead of the right one, in both headers
-  std::optional<std::string> local_name;       ///< the next ones: in one header only
+  std::optional<std::uint32_t> crc;       ///< instead of the right one, in both headers
+  std::optional<std::string> local_name;  ///< the next ones: in one header only
   std::optional<std::uint32_t> local_size;
   std::optional<std::uint16_t> local_method;
   std::optional<std::uint32_t> central_size;
@@ -34,13 +34,13 @@ struct RawEntry {
 
 struct RawZip {
   std::vector<RawEntry> entries;
-  std::string before;         ///< bytes before the first local header, not counted in offsets
-  std::string between;        ///< bytes before the directory
+  std::string before;   ///< bytes before the first local header, not counted in offsets
+  std::string between;  ///< bytes before the directory
   std::string after;
   int end_records = 1;
   std::optional<std::uint16_t> count;
   std::optional<std::uint32_t> directory_offset;
-  std::string zip64;          ///< bytes right before the end record
+  std::string zip64;  ///< bytes right before the end record
   std::string bytes() const;
 };
 

@@ -26,11 +26,11 @@ struct GoodFile {
   std::vector<std::string> tensors;  ///< names they hold
 };
 
-std::vector<BadFile> bad_beginnings();    ///< row 2
-std::vector<BadFile> bad_safetensors();   ///< rows 3, 4, 6 to 9, 11
-std::vector<BadFile> bad_zips();          ///< rows 12 to 16
-std::vector<BadFile> bad_pickles();       ///< rows 17 to 19
-std::vector<BadFile> bad_torch_files();   ///< rows 20 to 23
+std::vector<BadFile> bad_beginnings();   ///< row 2
+std::vector<BadFile> bad_safetensors();  ///< rows 3, 4, 6 to 9, 11
+std::vector<BadFile> bad_zips();         ///< rows 12 to 16
+std::vector<BadFile> bad_pickles();      ///< rows 17 to 19
+std::vector<BadFile> bad_torch_files();  ///< rows 20 to 23
 /// Row 5 and the larger of row 18: up to 100 MB each.
 std::vector<BadFile> large_bad_files();
 

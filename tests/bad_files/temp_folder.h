@@ -43,7 +43,8 @@ class TempFolder {
   /// Names of what is in the folder.
   std::set<std::string> names() const {
     std::set<std::string> out;
-    for (const auto& item : std::filesystem::directory_iterator(path_)) out.insert(item.path().filename().string());
+    for (const auto& item : std::filesystem::directory_iterator(path_))
+      out.insert(item.path().filename().string());
     return out;
   }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as the pickle of a PyTorch file with one storage of six numbers: refused, or read; nothing is called.
+// Any bytes as the pickle of a PyTorch file with one storage of six numbers: refused, or read; nothing is
+// called.
 #include "models/io/bytes.h"
 #include "models/io/checkpoint.h"
 #include "tests/bad_files/builders.h"

@@ -20,7 +20,8 @@ std::map<std::string, std::string> codes_in_sources() {
   std::map<std::string, std::string> codes;
   const std::regex code("\"(E0[0-9]{3})\"");
   for (const char* folder : {"graph", "kernels", "models", "pruning", "cli"}) {
-    for (const auto& file : std::filesystem::recursive_directory_iterator(std::filesystem::path(POLLARD_SOURCE_DIR) / folder)) {
+    for (const auto& file :
+         std::filesystem::recursive_directory_iterator(std::filesystem::path(POLLARD_SOURCE_DIR) / folder)) {
       const std::string extension = file.path().extension().string();
       if (extension != ".cpp" && extension != ".h") continue;
       std::ifstream in(file.path());
@@ -34,7 +35,8 @@ std::map<std::string, std::string> codes_in_sources() {
 
 TEST(ErrorCatalog, ExplainsEveryCodeTheProgramCanPrint) {
   for (const auto& [code, file] : codes_in_sources())
-    EXPECT_NE(find_error(code), nullptr) << code << " in " << file << ": add it to the table in graph/errors/";
+    EXPECT_NE(find_error(code), nullptr)
+        << code << " in " << file << ": add it to the table in graph/errors/";
 }
 
 TEST(ErrorCatalog, HasEachCodeOnceWithAllItsParts) {
@@ -53,7 +55,8 @@ TEST(ErrorCatalog, GroupsCodesByTheirFirstDigits) {
     if (group == '2') EXPECT_EQ(entry.exit, Exit::Usage) << entry.code;
     if (group == '3') EXPECT_TRUE(entry.exit == Exit::BadFile || entry.exit == Exit::Usage) << entry.code;
     if (group == '4') EXPECT_EQ(entry.exit, Exit::Unsupported) << entry.code;
-    if (group == '5') EXPECT_TRUE(entry.exit == Exit::Environment || entry.exit == Exit::Interrupted) << entry.code;
+    if (group == '5')
+      EXPECT_TRUE(entry.exit == Exit::Environment || entry.exit == Exit::Interrupted) << entry.code;
   }
 }
 

@@ -18,15 +18,16 @@ using bad_files::TempFolder;
 
 /// Runs a script of this folder; true when it succeeds.
 bool python(const std::string& script, const std::string& argument) {
-  const std::string command = std::string(POLLARD_PYTHON) + " '" + POLLARD_TEST_DATA + "/models/io/" + script + "' '" +
-                              argument + "'";
+  const std::string command = std::string(POLLARD_PYTHON) + " '" + POLLARD_TEST_DATA + "/models/io/" +
+                              script + "' '" + argument + "'";
   return std::system(command.c_str()) == 0;
 }
 
 class AgainstPython : public testing::Test {
  protected:
   void SetUp() override {
-    if (std::string_view(POLLARD_PYTHON).empty()) GTEST_SKIP() << "no Python with torch and safetensors was configured";
+    if (std::string_view(POLLARD_PYTHON).empty())
+      GTEST_SKIP() << "no Python with torch and safetensors was configured";
   }
   TempFolder folder_;
 };
@@ -66,7 +67,8 @@ TEST_F(AgainstPython, OurZipsOpenInPythonAndInTorch) {
   ZipWriter writer(file, "ours");
   writer.add("version", std::string_view("3\n"));
   for (int i = 0; i < 50; ++i)
-    writer.add("data/weights/weight_" + std::to_string(i), std::string(static_cast<std::size_t>(i * 37), 'w'));
+    writer.add("data/weights/weight_" + std::to_string(i),
+               std::string(static_cast<std::size_t>(i * 37), 'w'));
   writer.finish();
   file.commit();
   EXPECT_TRUE(python("read_zip.py", (folder_ / "ours.pt2").string()));

@@ -29,8 +29,12 @@ class FailingCalls final : public SystemCalls {
   int count = 0;
   std::string failed;
 
-  int open_new(const char* path, mode_t mode) override { return fail("open") ? -1 : SystemCalls::open_new(path, mode); }
-  int allocate(int fd, off_t size) override { return fail("allocate") ? -1 : SystemCalls::allocate(fd, size); }
+  int open_new(const char* path, mode_t mode) override {
+    return fail("open") ? -1 : SystemCalls::open_new(path, mode);
+  }
+  int allocate(int fd, off_t size) override {
+    return fail("allocate") ? -1 : SystemCalls::allocate(fd, size);
+  }
   ssize_t write(int fd, const void* bytes, std::size_t size) override {
     return fail("write") ? -1 : SystemCalls::write(fd, bytes, size);
   }
@@ -42,7 +46,9 @@ class FailingCalls final : public SystemCalls {
   int rename(const char* from, const char* to, bool replace) override {
     return fail("rename") ? -1 : SystemCalls::rename(from, to, replace);
   }
-  int sync_folder(const char* path) override { return fail("sync_folder") ? -1 : SystemCalls::sync_folder(path); }
+  int sync_folder(const char* path) override {
+    return fail("sync_folder") ? -1 : SystemCalls::sync_folder(path);
+  }
 
  private:
   bool fail(const char* call) {
@@ -100,7 +106,8 @@ TEST(AtomicFile, WhicheverCallFailsTheOldFileStaysAndNoTemporary) {
       }
       EXPECT_EQ(folder.names(), Names{"m"}) << calls.failed;
       EXPECT_EQ(TempFolder::read(folder / "m"), refused ? "old" : "newconten") << calls.failed;
-      const bool harmless = calls.failed == "sync_folder" || (calls.failed == "allocate" && error != ENOSPC && error != EDQUOT);
+      const bool harmless =
+          calls.failed == "sync_folder" || (calls.failed == "allocate" && error != ENOSPC && error != EDQUOT);
       EXPECT_EQ(refused, !calls.failed.empty() && !harmless) << calls.failed;
       if (failing >= calls.count) break;
     }
@@ -116,7 +123,8 @@ TEST(AtomicFile, FullDiskSaysWhatItNeeds) {
 TEST(AtomicFile, FullDiskIsMetBeforeWriting) {
   const TempFolder folder;
   FailingCalls calls(1, ENOSPC);
-  expect_error("E0501", Exit::Environment, {"reserving space"}, [&] { write_in_three_parts(folder / "m", calls); });
+  expect_error("E0501", Exit::Environment, {"reserving space"},
+               [&] { write_in_three_parts(folder / "m", calls); });
 }
 
 TEST(AtomicFile, InterruptedCallsAreRepeated) {

@@ -90,15 +90,19 @@ TEST(MissingFile, NamesItsNeighbours) {
 }
 
 TEST(MissingFile, NamesAMissingFolder) {
-  expect_error("E0302", Exit::BadFile, {"no such file", "/nowhere/at/all"}, [] { read_checkpoint("/nowhere/at/all/m.pt"); });
+  expect_error("E0302", Exit::BadFile, {"no such file", "/nowhere/at/all"},
+               [] { read_checkpoint("/nowhere/at/all/m.pt"); });
 }
 
 TEST(Paths, ThatAreNoRegularFilesAreRefusedWithoutWaiting) {
   const TempFolder folder;
   ASSERT_EQ(::mkfifo((folder / "pipe.pt").c_str(), 0600), 0);
-  expect_error("E0302", Exit::BadFile, {"not a regular file but a named pipe"}, [&] { read_checkpoint(folder / "pipe.pt"); });
-  expect_error("E0302", Exit::BadFile, {"not a regular file but a device"}, [] { read_checkpoint("/dev/zero"); });
-  expect_error("E0302", Exit::BadFile, {"not a regular file but a directory"}, [&] { read_checkpoint(folder.path()); });
+  expect_error("E0302", Exit::BadFile, {"not a regular file but a named pipe"},
+               [&] { read_checkpoint(folder / "pipe.pt"); });
+  expect_error("E0302", Exit::BadFile, {"not a regular file but a device"},
+               [] { read_checkpoint("/dev/zero"); });
+  expect_error("E0302", Exit::BadFile, {"not a regular file but a directory"},
+               [&] { read_checkpoint(folder.path()); });
 }
 
 TEST(Paths, AreEscapedInMessages) {

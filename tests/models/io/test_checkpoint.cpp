@@ -59,7 +59,8 @@ std::vector<std::string> names_of(const Checkpoint& checkpoint) {
 }
 
 TEST(Checkpoint, TorchTensorsHaveTheirValuesAndViews) {
-  const auto tensors = read(state_dict({{}, {.name = "view", .offset = 1, .shape = {2, 2}, .stride = {1, 2}}})).tensors;
+  const auto tensors =
+      read(state_dict({{}, {.name = "view", .offset = 1, .shape = {2, 2}, .stride = {1, 2}}})).tensors;
   const at::Tensor whole = at::arange(6, at::kFloat).reshape({2, 3});
   EXPECT_TRUE(at::equal(tensors.at("weight"), whole));
   EXPECT_TRUE(at::equal(tensors.at("view"), whole.flatten().as_strided({2, 2}, {1, 2}, 1)));
@@ -74,7 +75,8 @@ TEST(Checkpoint, BigEndianFilesAreTurnedAround) {
   auto zip = torch_zip(state_dict({{}}), {{"0", floats(6)}});
   zip.entries[1].data = "big";
   std::string& data = zip.entries[2].data;
-  for (std::size_t at = 0; at < data.size(); at += 4) std::reverse(data.begin() + static_cast<long>(at), data.begin() + static_cast<long>(at) + 4);
+  for (std::size_t at = 0; at < data.size(); at += 4)
+    std::reverse(data.begin() + static_cast<long>(at), data.begin() + static_cast<long>(at) + 4);
   EXPECT_TRUE(at::equal(read_checkpoint(in_memory(zip.bytes())).tensors.at("weight"),
                         at::arange(6, at::kFloat).reshape({2, 3})));
 }
@@ -101,7 +103,9 @@ TEST(Checkpoint, AStrayTensorBesideTheWeightsIsNotTheWeights) {
 }
 
 TEST(Checkpoint, SeveralStateDictsAskForAKey) {
-  expect_error("E0337", Exit::Usage, {"--key teacher or --key student"}, [] { read(nested({"teacher", "student"})); });
+  expect_error("E0337", Exit::Usage, {"--key teacher or --key student"}, [] {
+    read(nested({"teacher", "student"}));
+  });
   EXPECT_EQ(names_of(read(nested({"teacher", "student"}), "student")), std::vector<std::string>{"w"});
 }
 
@@ -113,12 +117,20 @@ TEST(Checkpoint, KeysMayBePathsAndMayHoldDots) {
 }
 
 TEST(Checkpoint, AWrongKeyListsTheRightOnes) {
-  expect_error("E0337", Exit::Usage, {"--key \"modle\" does not exist", "model"}, [] { read(nested({"model"}), "modle"); });
+  expect_error("E0337", Exit::Usage, {"--key \"modle\" does not exist", "model"},
+               [] { read(nested({"model"}), "modle"); });
 }
 
 TEST(Checkpoint, ForeignObjectsOutsideTheWeightsAreIgnoredAndListed) {
   Pickle pickle;
-  pickle.raw("}(").text("evil").global("os", "system").text("true").raw("\x85R").text("model").raw("}").text("w");
+  pickle.raw("}(")
+      .text("evil")
+      .global("os", "system")
+      .text("true")
+      .raw("\x85R")
+      .text("model")
+      .raw("}")
+      .text("w");
   add_tensor(pickle, {});
   const Checkpoint checkpoint = read(pickle.raw("su.").bytes());
   EXPECT_EQ(names_of(checkpoint), std::vector<std::string>{"w"});
@@ -153,11 +165,14 @@ TEST(Checkpoint, Sha256IsThatOfTheFile) {
 class ShardFolder {
  public:
   ShardFolder() {
-    save_safetensors(folder_ / "model-00001-of-00002.safetensors", {{"a", at::ones({2})}}, {{"format", "pt"}}, false);
+    save_safetensors(folder_ / "model-00001-of-00002.safetensors", {{"a", at::ones({2})}}, {{"format", "pt"}},
+                     false);
     save_safetensors(folder_ / "model-00002-of-00002.safetensors", {{"b", at::ones({3})}}, {}, false);
     index(R"("a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors")");
   }
-  void index(const std::string& map) { folder_.write(kIndex, "{\"metadata\":{},\"weight_map\":{" + map + "}}"); }
+  void index(const std::string& map) {
+    folder_.write(kIndex, "{\"metadata\":{},\"weight_map\":{" + map + "}}");
+  }
   const std::filesystem::path& path() const { return folder_.path(); }
   std::filesystem::path index_path() const { return folder_ / kIndex; }
 
@@ -178,10 +193,12 @@ TEST(Shards, AreReadThroughTheIndexOrTheFolder) {
 }
 
 TEST(Shards, NamesThatLeaveTheFolderAreNeverOpened) {
-  for (const char* name : {"../../etc/passwd", "/etc/passwd", "a/b.safetensors", "..", "", "x.safetensors\\n", "model.bin"}) {
+  for (const char* name :
+       {"../../etc/passwd", "/etc/passwd", "a/b.safetensors", "..", "", "x.safetensors\\n", "model.bin"}) {
     ShardFolder shards;
     shards.index(std::string("\"a\":\"") + name + "\"");
-    expect_error("E0340", Exit::BadFile, {"not the name of a safetensors file"}, [&] { read_checkpoint(shards.path()); });
+    expect_error("E0340", Exit::BadFile, {"not the name of a safetensors file"},
+                 [&] { read_checkpoint(shards.path()); });
   }
 }
 
@@ -202,7 +219,11 @@ TEST(Shards, ThatDisagreeWithTheIndexAreRefused) {
 TEST(TorchArchive, SampleInputsAreATreeOfTensorsAndNumbers) {
   Pickle pickle;
   add_tensor(pickle, {});
-  pickle.raw("K\x05G").raw(std::string_view("\x3f\xe0\0\0\0\0\0\0", 8)).raw("\x87}").text("mask").raw("\x88s\x86.");
+  pickle.raw("K\x05G")
+      .raw(std::string_view("\x3f\xe0\0\0\0\0\0\0", 8))
+      .raw("\x87}")
+      .text("mask")
+      .raw("\x88s\x86.");
   const TorchArchive archive(in_memory(torch_zip(pickle.bytes(), {{"0", floats(6)}}).bytes()));
   const pickle::Tree& tree = archive.tree();
   const auto parts = tree.items(tree.root());
@@ -230,8 +251,9 @@ TEST(Pickle, IntegersKeepTheirSign) {
 }
 
 TEST(Memory, ThatDoesNotExistIsAnEnvironmentError) {
-  expect_error("E0504", Exit::Environment, {"256.0 TiB"},
-               [] { new_tensor({std::int64_t{1} << 40, 64}, graph::DType::Float32); });
+  expect_error("E0504", Exit::Environment, {"256.0 TiB"}, [] {
+    new_tensor({std::int64_t{1} << 40, 64}, graph::DType::Float32);
+  });
 }
 
 TEST(Numerics, NonFiniteValuesAreCountedInEveryFloatingType) {
@@ -243,7 +265,8 @@ TEST(Numerics, NonFiniteValuesAreCountedInEveryFloatingType) {
     const NonFinite found = count_nonfinite(tensor.to(type));
     EXPECT_EQ(found.nan, 1) << type;
     EXPECT_EQ(found.infinite, 1) << type;
-    expect_error("E0350", Exit::BadFile, {"1 NaN and 1 infinite", "[1, 0]"}, [&] { check_numerics("w", tensor.to(type)); });
+    expect_error("E0350", Exit::BadFile, {"1 NaN and 1 infinite", "[1, 0]"},
+                 [&] { check_numerics("w", tensor.to(type)); });
   }
   EXPECT_FALSE(count_nonfinite(at::full({4}, 448.0, at::kFloat).to(at::kFloat8_e4m3fn)).any());
   EXPECT_EQ(count_nonfinite(at::full({4}, std::nanf(""), at::kFloat).to(at::kFloat8_e4m3fn)).nan, 4);

@@ -22,7 +22,8 @@ using models::io::Checkpoint;
 std::optional<Checkpoint> try_read(std::string_view bytes) {
   const auto span = models::io::as_bytes(bytes);
   try {
-    return models::io::read_checkpoint(models::io::memory_source({span.begin(), span.end()}, "m"), {.hash = false});
+    return models::io::read_checkpoint(models::io::memory_source({span.begin(), span.end()}, "m"),
+                                       {.hash = false});
   } catch (const UserError& error) {
     EXPECT_FALSE(error.parts().code.empty());
     return std::nullopt;
@@ -88,7 +89,8 @@ TEST(FlippedBytes, OfASafetensorsHeaderAreRefusedOrReadAsManyBytes) {
 
 /// With a right CRC around it, so that the pickle reader itself is met.
 TEST(FlippedBytes, OfAPickleNeverCrash) {
-  const std::string pickle = state_dict({{}, {.name = "tied", .offset = 1, .shape = {2, 2}, .stride = {1, 2}}});
+  const std::string pickle =
+      state_dict({{}, {.name = "tied", .offset = 1, .shape = {2, 2}, .stride = {1, 2}}});
   std::size_t read = 0;
   for (std::size_t at = 0; at < pickle.size(); ++at)
     for (int value = 0; value < 256; ++value) {

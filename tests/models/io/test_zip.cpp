@@ -39,7 +39,8 @@ class SparseFile final : public Writer, public ByteSource {
   void read_at(std::uint64_t offset, std::span<std::byte> out) const override {
     ASSERT_TRUE(fits(offset, out.size(), size_));
     std::fill(out.begin(), out.end(), std::byte{});
-    auto part = std::upper_bound(parts_.begin(), parts_.end(), offset, [](auto at, const Part& p) { return at < p.offset; });
+    auto part = std::upper_bound(parts_.begin(), parts_.end(), offset,
+                                 [](auto at, const Part& p) { return at < p.offset; });
     if (part != parts_.begin()) --part;
     for (; part != parts_.end() && part->offset < offset + out.size(); ++part) {
       const std::uint64_t begin = std::max(offset, part->offset);
@@ -95,7 +96,8 @@ TEST(Zip, RoundTripKeepsNamesOrderAndBytes) {
 TEST(Zip, WrittenDataIsAlignedTo64Bytes) {
   SparseFile file;
   ZipWriter writer(file, "a root with spaces");
-  for (int i = 0; i < 100; ++i) writer.add("e" + std::to_string(i), std::string(static_cast<std::size_t>(i), 'x'));
+  for (int i = 0; i < 100; ++i)
+    writer.add("e" + std::to_string(i), std::string(static_cast<std::size_t>(i), 'x'));
   writer.finish();
   const ZipReader reader(borrowed(file));
   for (const ZipEntry& entry : reader.entries()) EXPECT_EQ(entry.offset % 64, 0U) << entry.name;
@@ -139,7 +141,8 @@ TEST(Zip, HoldsMoreThan65535Entries) {
 
 TEST(Zip, NestedArchivesOpen) {
   const auto inner = bad_files::torch_zip("pickle", {{"0", "data"}});
-  const bad_files::RawZip outer{.entries = {{.name = "m/data/sample_inputs/model.pt", .data = inner.bytes()}}};
+  const bad_files::RawZip outer{
+      .entries = {{.name = "m/data/sample_inputs/model.pt", .data = inner.bytes()}}};
   const ZipReader reader(in_memory(outer.bytes()));
   const ZipReader nested(reader.open(reader.require("data/sample_inputs/model.pt")));
   EXPECT_EQ(nested.read_text(nested.require("data/0")), "data");
@@ -150,14 +153,16 @@ TEST(Zip, ChecksumsCanBeIgnored) {
   auto zip = bad_files::torch_zip("pickle", {{"0", "data"}});
   zip.entries[2].crc = 0;
   const ZipReader strict(in_memory(zip.bytes()));
-  bad_files::expect_error("E0323", Exit::BadFile, {"--no-crc"}, [&] { strict.read(strict.require("data/0")); });
+  bad_files::expect_error("E0323", Exit::BadFile, {"--no-crc"},
+                          [&] { strict.read(strict.require("data/0")); });
   const ZipReader trusting(in_memory(zip.bytes()), {.check_crc = false});
   EXPECT_EQ(trusting.read_text(trusting.require("data/0")), "data");
 }
 
 TEST(Zip, MissingEntryIsNamed) {
   const ZipReader reader(in_memory(bad_files::torch_zip("pickle", {}).bytes()));
-  bad_files::expect_error("E0324", Exit::BadFile, {"models/model.json", "m.pt"}, [&] { reader.require("models/model.json"); });
+  bad_files::expect_error("E0324", Exit::BadFile, {"models/model.json", "m.pt"},
+                          [&] { reader.require("models/model.json"); });
 }
 
 TEST(ZipWriter, RefusesAWrongSize) {
