@@ -64,7 +64,10 @@ std::map<std::int64_t, std::vector<std::int64_t>> kept_of(const Dependencies& de
 }  // namespace
 
 Program rewrite(const Program& program, const Dependencies& dependencies, const Removal& removal) {
-  const graph::Widths widths = removal.widths(dependencies);
+  return resize(program, dependencies, removal, removal.widths(dependencies));
+}
+
+Program resize(const Program& program, const Dependencies& dependencies, const Removal& removal, const graph::Widths& widths) {
   Program out = program;
   out.ops.clear();
   for (std::size_t i = 0; i < program.ops.size(); ++i) {

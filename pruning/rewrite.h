@@ -12,6 +12,10 @@ namespace pollard::pruning {
 graph::Program rewrite(const graph::Program& program, const graph::Dependencies& dependencies,
                        const graph::Removal& removal);
 
+/// The same for any widths, larger ones too (a batch axis): positions are moved only by what `removal` says.
+graph::Program resize(const graph::Program& program, const graph::Dependencies& dependencies,
+                      const graph::Removal& removal, const graph::Widths& widths);
+
 /// The smaller weights: byte slices of the originals, no arithmetic. Tied names stay one tensor.
 kernels::Weights slice_weights(const models::Model& model, const graph::Dependencies& dependencies,
                                const graph::Removal& removal);
