@@ -39,7 +39,8 @@ void join_results(const OpCall& call, const graph::Program& program, AliasSets& 
     for (ValueId in : op.tensors(argument.name()))
       for (ValueId out : op.outputs) {
         // dropout in eval mode and its like return their argument though the schema promises nothing
-        const bool same_form = program[in].dtype == program[out].dtype && program[in].numel() == program[out].numel();
+        const bool same_form =
+            program[in].dtype == program[out].dtype && program[in].numel() == program[out].numel();
         if (declared || same_form) sets.join(in, out);
       }
   }
@@ -51,7 +52,8 @@ bool updates_statistics(const OpCall& call, const std::string& argument) {
 
 }  // namespace
 
-std::vector<bool> written_inputs(const graph::Program& program, const std::vector<OpCall>& calls, bool training) {
+std::vector<bool> written_inputs(const graph::Program& program, const std::vector<OpCall>& calls,
+                                 bool training) {
   AliasSets sets(program.values.size());
   for (const OpCall& call : calls)
     if (call.schema()) join_results(call, program, sets);

@@ -110,13 +110,14 @@ vsplit vstack where xlogy zero zeros zeros_like
 )";
 
 constexpr std::array<std::string_view, 38> kScalarOps{
-    "_operator.abs", "_operator.add", "_operator.and_", "_operator.eq", "_operator.floordiv", "_operator.ge",
-    "_operator.gt", "_operator.le", "_operator.lshift", "_operator.lt", "_operator.mod", "_operator.mul",
-    "_operator.ne", "_operator.neg", "_operator.not_", "_operator.or_", "_operator.pos", "_operator.pow",
-    "_operator.rshift", "_operator.sub", "_operator.truediv", "_operator.xor", "math.ceil", "math.floor",
-    "math.sqrt", "math.trunc", "builtins.max", "builtins.min", "builtins.round", "torch._sym_sqrt",
-    "torch.sym_float", "torch.sym_int", "torch.sym_ite", "torch.sym_max", "torch.sym_min", "torch.sym_not",
-    "torch.sym_sqrt", "torch.sym_sum"};
+    "_operator.abs",     "_operator.add",  "_operator.and_", "_operator.eq",     "_operator.floordiv",
+    "_operator.ge",      "_operator.gt",   "_operator.le",   "_operator.lshift", "_operator.lt",
+    "_operator.mod",     "_operator.mul",  "_operator.ne",   "_operator.neg",    "_operator.not_",
+    "_operator.or_",     "_operator.pos",  "_operator.pow",  "_operator.rshift", "_operator.sub",
+    "_operator.truediv", "_operator.xor",  "math.ceil",      "math.floor",       "math.sqrt",
+    "math.trunc",        "builtins.max",   "builtins.min",   "builtins.round",   "torch._sym_sqrt",
+    "torch.sym_float",   "torch.sym_int",  "torch.sym_ite",  "torch.sym_max",    "torch.sym_min",
+    "torch.sym_not",     "torch.sym_sqrt", "torch.sym_sum"};
 
 std::unordered_set<std::string_view> split_words(std::string_view text) {
   std::unordered_set<std::string_view> words;
@@ -148,7 +149,8 @@ OpName parse_op_name(std::string_view target) {
   const auto first = target.find('.');
   if (first == std::string_view::npos) return {"", std::string(target), ""};
   const auto second = target.find('.', first + 1);
-  OpName name{std::string(target.substr(0, first)), std::string(target.substr(first + 1, second - first - 1)), ""};
+  OpName name{std::string(target.substr(0, first)), std::string(target.substr(first + 1, second - first - 1)),
+              ""};
   if (second != std::string_view::npos) name.overload = target.substr(second + 1);
   if (name.overload == "default") name.overload.clear();
   return name;

@@ -49,11 +49,12 @@ void synchronize(at::Device device) {
 
 [[noreturn]] void fail(const graph::Op& op, std::string code, Exit exit, std::string why) {
   why = why.substr(0, why.find('\n'));
-  throw UserError({.code = std::move(code),
-                   .exit = exit,
-                   .subject = op.target,
-                   .message = "the op failed: " + why,
-                   .where = "node '" + op.name + "'" + (op.module.empty() ? "" : " in module '" + op.module + "'")});
+  throw UserError(
+      {.code = std::move(code),
+       .exit = exit,
+       .subject = op.target,
+       .message = "the op failed: " + why,
+       .where = "node '" + op.name + "'" + (op.module.empty() ? "" : " in module '" + op.module + "'")});
 }
 
 struct Schedule {
@@ -84,8 +85,10 @@ Schedule make_schedule(const graph::Program& program) {
   for (std::size_t i = 0; i < program.inputs.size(); ++i) {
     if (program.inputs[i].constant) continue;
     const std::size_t id = index(program.inputs[i].value);
-    if (first[id] != kNever) schedule.load_before[first[id]].push_back(i);
-    else if (kept[id]) schedule.load_at_end.push_back(i);
+    if (first[id] != kNever)
+      schedule.load_before[first[id]].push_back(i);
+    else if (kept[id])
+      schedule.load_at_end.push_back(i);
   }
   for (std::size_t id = 0; id < last.size(); ++id)
     if (last[id] != kNever && !kept[id])
@@ -224,7 +227,8 @@ class Run {
   std::map<std::string, at::Tensor> tied_;  ///< converted once, shared by every name of one tensor
 };
 
-void check_inputs(const graph::Program& program, std::size_t expected, const std::vector<at::Tensor>& inputs) {
+void check_inputs(const graph::Program& program, std::size_t expected,
+                  const std::vector<at::Tensor>& inputs) {
   const auto refuse = [](const std::string& message) {
     throw UserError({.code = "E0203", .exit = Exit::Usage, .subject = "inputs", .message = message});
   };

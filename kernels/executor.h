@@ -25,7 +25,8 @@ graph::DType from_scalar_type(at::ScalarType type);
 
 /// Sees an op before it runs. `stack` holds the op's full argument list in schema order (defaults filled in);
 /// a hook may replace arguments, or run the op its own way, leave the results on the stack and return true.
-using OpHook = std::function<bool(const graph::Op& op, std::size_t op_index, std::vector<c10::IValue>& stack)>;
+using OpHook =
+    std::function<bool(const graph::Op& op, std::size_t op_index, std::vector<c10::IValue>& stack)>;
 /// Sees every tensor value right after the op that made it (calibration, taps); may replace it.
 using ValueHook = std::function<void(graph::ValueId value, at::Tensor& tensor)>;
 
@@ -34,13 +35,13 @@ struct RunOptions {
   /// f64 is how pruned and masked programs are compared.
   std::optional<at::ScalarType> compute_type;
   at::Device device = at::kCPU;
-  bool autograd = false;      ///< otherwise runs under inference mode rules (no graph is built)
-  bool train = false;         ///< train-mode behaviour of dropout and batch norm
+  bool autograd = false;  ///< otherwise runs under inference mode rules (no graph is built)
+  bool train = false;     ///< train-mode behaviour of dropout and batch norm
   /// Receives the buffers the run changed, by source: running statistics when training, counters, caches.
   Weights* mutated = nullptr;
   OpHook before_op;
   ValueHook after_value;
-  bool time_ops = false;      ///< fill Executor::timings()
+  bool time_ops = false;  ///< fill Executor::timings()
 };
 
 /// Runs a Program through the dispatcher, op by op; frees every value after its last use.

@@ -66,7 +66,8 @@ bool is_floating_type(const c10::IValue& dtype) {
 
 /// The element type of an optional, or the type itself.
 const c10::Type& unwrap(const c10::Type& type) {
-  return type.kind() == c10::TypeKind::OptionalType ? *type.castRaw<c10::OptionalType>()->getElementType() : type;
+  return type.kind() == c10::TypeKind::OptionalType ? *type.castRaw<c10::OptionalType>()->getElementType()
+                                                    : type;
 }
 
 bool is_list_of_values(const Arg& arg) { return arg.as<Arg::List>() && !graph::values_in(arg).empty(); }
@@ -105,7 +106,8 @@ void OpCall::bind_scalar_op() {
 void OpCall::bind_schema() {
   const auto& arguments = handle_->schema().arguments();
   for (const graph::NamedArg& named : op_->args)
-    if (std::none_of(arguments.begin(), arguments.end(), [&](const auto& a) { return a.name() == named.name; }))
+    if (std::none_of(arguments.begin(), arguments.end(),
+                     [&](const auto& a) { return a.name() == named.name; }))
       refuse("it has no argument '" + named.name + "'");
   constants_.resize(arguments.size());
   for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -141,15 +143,16 @@ void OpCall::bind(std::size_t position, const c10::Argument& argument, const Arg
   }
   const Element bound = element(type, arg);
   if (const auto* value = std::get_if<ValueId>(&bound)) {
-    singles_.push_back({position, *value, type.kind() == c10::TypeKind::TensorType,
-                        type.kind() == c10::TypeKind::FloatType || type.kind() == c10::TypeKind::SymFloatType});
+    singles_.push_back(
+        {position, *value, type.kind() == c10::TypeKind::TensorType,
+         type.kind() == c10::TypeKind::FloatType || type.kind() == c10::TypeKind::SymFloatType});
     return;
   }
   constants_[position] = std::get<c10::IValue>(bound);
 }
 
-void OpCall::bind_list(std::size_t position, const c10::ListType& type, std::optional<std::int32_t> fixed_length,
-                       const Arg& arg) {
+void OpCall::bind_list(std::size_t position, const c10::ListType& type,
+                       std::optional<std::int32_t> fixed_length, const Arg& arg) {
   const c10::Type& item = unwrap(*type.getElementType());
   ListSlot list{position, ListKind::Ints, {}};
   switch (item.kind()) {
@@ -203,7 +206,8 @@ c10::IValue OpCall::literal(const c10::Type& type, const Arg& arg) const {
     case c10::TypeKind::SymIntType:
       if (number) return *number;
       if (flag) return std::int64_t{*flag};
-      if (const auto* dtype = arg.as<graph::DType>()) return static_cast<std::int64_t>(to_scalar_type(*dtype));
+      if (const auto* dtype = arg.as<graph::DType>())
+        return static_cast<std::int64_t>(to_scalar_type(*dtype));
       if (const auto* layout = arg.as<graph::Layout>()) return static_cast<std::int64_t>(to_layout(*layout));
       if (const auto* format = arg.as<graph::MemoryFormat>())
         return static_cast<std::int64_t>(to_memory_format(*format));
@@ -233,7 +237,8 @@ void OpCall::find_rewritten(const graph::Program& program) {
   const auto& arguments = handle_->schema().arguments();
   const bool makes_from_nothing =
       std::none_of(singles_.begin(), singles_.end(), [](const SingleSlot& s) { return s.tensor; }) &&
-      std::none_of(lists_.begin(), lists_.end(), [](const ListSlot& l) { return l.kind == ListKind::Tensors; });
+      std::none_of(lists_.begin(), lists_.end(),
+                   [](const ListSlot& l) { return l.kind == ListKind::Tensors; });
   const bool floating = !op_->outputs.empty() && graph::is_floating(program[op_->outputs.front()].dtype);
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const c10::Type& type = unwrap(*arguments[i].real_type());
@@ -268,7 +273,8 @@ c10::IValue OpCall::make_list(const ListSlot& list, const Slots& slots) {
         return v.isNone() ? std::optional<at::Tensor>() : std::optional<at::Tensor>(v.toTensor());
       });
     case ListKind::Ints: return fill(c10::List<std::int64_t>(), [](const auto& v) { return v.toInt(); });
-    case ListKind::Floats: return fill(c10::List<double>(), [](const auto& v) { return v.toScalar().toDouble(); });
+    case ListKind::Floats:
+      return fill(c10::List<double>(), [](const auto& v) { return v.toScalar().toDouble(); });
     case ListKind::Scalars: return fill(c10::List<at::Scalar>(), [](const auto& v) { return v.toScalar(); });
   }
   POLLARD_CHECK(false, "unknown list kind");
@@ -312,7 +318,8 @@ void OpCall::store(Stack results, Slots& slots, const CallOptions& options) cons
   const auto put = [&](c10::IValue value) {
     if (next >= op_->outputs.size()) refuse("it gives more results than the file names");
     if (options.compute_type && value.isTensor() && value.toTensor().defined() &&
-        at::isFloatingType(value.toTensor().scalar_type()) && value.toTensor().scalar_type() != *options.compute_type)
+        at::isFloatingType(value.toTensor().scalar_type()) &&
+        value.toTensor().scalar_type() != *options.compute_type)
       value = value.toTensor().to(*options.compute_type);
     slots[index(op_->outputs[next++])] = std::move(value);
   };

@@ -50,8 +50,16 @@ class OpCall {
   /// A literal or a value, as an element of a list argument.
   using Element = std::variant<c10::IValue, graph::ValueId>;
   enum class ListKind : std::uint8_t { Tensors, OptionalTensors, Ints, Floats, Scalars };
-  struct SingleSlot { std::size_t position; graph::ValueId value; bool tensor, floating; };
-  struct ListSlot { std::size_t position; ListKind kind; std::vector<Element> elements; };
+  struct SingleSlot {
+    std::size_t position;
+    graph::ValueId value;
+    bool tensor, floating;
+  };
+  struct ListSlot {
+    std::size_t position;
+    ListKind kind;
+    std::vector<Element> elements;
+  };
 
   void bind_scalar_op();
   void bind_schema();
@@ -67,13 +75,14 @@ class OpCall {
 
   const graph::Op* op_;
   std::optional<c10::OperatorHandle> handle_;
-  Stack constants_;                  ///< defaults and literals; places of values hold None
+  Stack constants_;  ///< defaults and literals; places of values hold None
   std::vector<SingleSlot> singles_;
   std::vector<ListSlot> lists_;
   // Positions of arguments a run may rewrite.
   std::vector<std::size_t> dtypes_, devices_, train_flags_;
   std::optional<std::size_t> dropout_probability_;  ///< of attention: 0 when not training
-  std::optional<std::size_t> factory_dtype_;        ///< unset dtype of an op that makes a floating tensor from nothing
+  std::optional<std::size_t>
+      factory_dtype_;  ///< unset dtype of an op that makes a floating tensor from nothing
 };
 
 }  // namespace pollard::kernels

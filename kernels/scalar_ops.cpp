@@ -36,7 +36,8 @@ std::int64_t to_integer(double value) {
 
 template <class IntOp, class FloatOp>
 c10::IValue arithmetic(const Args& args, IntOp&& on_ints, FloatOp&& on_floats) {
-  if (is_float(args.at(0)) || is_float(args.at(1))) return on_floats(as_double(args.at(0)), as_double(args.at(1)));
+  if (is_float(args.at(0)) || is_float(args.at(1)))
+    return on_floats(as_double(args.at(0)), as_double(args.at(1)));
   return on_ints(as_int(args.at(0)), as_int(args.at(1)));
 }
 
@@ -116,7 +117,8 @@ std::int64_t shift_count(const c10::IValue& value) {
 
 template <class Compare>
 c10::IValue compare(const Args& args, Compare&& holds) {
-  if (is_float(args.at(0)) || is_float(args.at(1))) return bool(holds(as_double(args.at(0)), as_double(args.at(1))));
+  if (is_float(args.at(0)) || is_float(args.at(1)))
+    return bool(holds(as_double(args.at(0)), as_double(args.at(1))));
   return bool(holds(as_int(args.at(0)), as_int(args.at(1))));
 }
 
@@ -133,7 +135,8 @@ c10::IValue negate(const Args& args) {
 }
 
 c10::IValue rounded(const Args& args, double (*round)(double)) {
-  return is_float(args.at(0)) ? c10::IValue(to_integer(round(args[0].toDouble()))) : c10::IValue(as_int(args[0]));
+  return is_float(args.at(0)) ? c10::IValue(to_integer(round(args[0].toDouble())))
+                              : c10::IValue(as_int(args[0]));
 }
 
 c10::IValue extreme(const Args& args, bool want_greater) {
@@ -170,8 +173,12 @@ const std::map<std::string_view, Function>& functions() {
       {"_operator.and_", [](const Args& a) { return bitwise(a, std::logical_and<>(), std::bit_and<>()); }},
       {"_operator.or_", [](const Args& a) { return bitwise(a, std::logical_or<>(), std::bit_or<>()); }},
       {"_operator.xor", [](const Args& a) { return bitwise(a, std::not_equal_to<>(), std::bit_xor<>()); }},
-      {"_operator.lshift", [](const Args& a) { return mul({a.at(0), std::int64_t{1} << shift_count(a.at(1))}); }},
-      {"_operator.rshift", [](const Args& a) -> c10::IValue { return as_int(a.at(0)) >> shift_count(a.at(1)); }},
+      {"_operator.lshift",
+       [](const Args& a) {
+         return mul({a.at(0), std::int64_t{1} << shift_count(a.at(1))});
+       }},
+      {"_operator.rshift",
+       [](const Args& a) -> c10::IValue { return as_int(a.at(0)) >> shift_count(a.at(1)); }},
       {"math.trunc", [](const Args& a) { return rounded(a, std::trunc); }},
       {"math.ceil", [](const Args& a) { return rounded(a, std::ceil); }},
       {"math.floor", [](const Args& a) { return rounded(a, std::floor); }},
@@ -187,7 +194,8 @@ const std::map<std::string_view, Function>& functions() {
       {"torch.sym_ite", [](const Args& a) { return truth(a.at(0)) ? a.at(1) : a.at(2); }},
       {"torch.sym_sqrt", sqrt},
       {"torch._sym_sqrt", sqrt},
-      {"torch.sym_sum", [](const Args& a) {
+      {"torch.sym_sum",
+       [](const Args& a) {
          c10::IValue total = 0;
          for (const c10::IValue& value : a) total = add({total, value});
          return total;

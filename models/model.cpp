@@ -51,7 +51,8 @@ Model load_checkpoint(const fs::path& path, const LoadOptions& options) {
 io::TensorMap state_dict(const Model& model) {
   io::TensorMap tensors = model.weights;
   for (const graph::Input& input : model.program.inputs)
-    if (input.kind == graph::Input::Kind::Constant || (input.kind == graph::Input::Kind::Buffer && !input.persistent))
+    if (input.kind == graph::Input::Kind::Constant ||
+        (input.kind == graph::Input::Kind::Buffer && !input.persistent))
       tensors.erase(input.source);
   return tensors;
 }
@@ -79,7 +80,9 @@ void save(const Model& model, const fs::path& path, const SaveOptions& options) 
   else if (path.extension() == ".safetensors")
     io::save_safetensors(path, state_dict(model), metadata_of(model), options.force);
   else
-    throw UserError({.code = "E0226", .exit = Exit::Usage, .subject = path.string(),
+    throw UserError({.code = "E0226",
+                     .exit = Exit::Usage,
+                     .subject = path.string(),
                      .message = "the output's extension says no known format",
                      .help = "end it in .pt2 or .safetensors"});
 }

@@ -30,7 +30,8 @@ const std::string& JsonReader::string(const Json& value) const {
 
 std::int64_t JsonReader::integer(const Json& value) const {
   constexpr auto kMax = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  const bool fits = value.is_number_integer() && !(value.is_number_unsigned() && value.get<std::uint64_t>() > kMax);
+  const bool fits =
+      value.is_number_integer() && !(value.is_number_unsigned() && value.get<std::uint64_t>() > kMax);
   if (!fits) fail(std::string("expected a 64-bit integer, got ") + printable(value.dump(), 40));
   return value.get<std::int64_t>();
 }
@@ -59,20 +60,26 @@ const Json& JsonReader::object(const Json& value) const {
 }
 
 std::pair<const std::string&, const Json&> JsonReader::alternative(const Json& value) const {
-  if (object(value).size() != 1) fail("expected exactly one alternative, got " + std::to_string(value.size()));
+  if (object(value).size() != 1)
+    fail("expected exactly one alternative, got " + std::to_string(value.size()));
   const auto only = value.begin();
   return {only.key(), only.value()};
 }
 
 void JsonReader::fail(std::string message, std::string code) const {
-  throw UserError({.code = std::move(code), .exit = Exit::BadFile, .subject = subject_,
+  throw UserError({.code = std::move(code),
+                   .exit = Exit::BadFile,
+                   .subject = subject_,
                    .message = std::move(message),
                    .where = "entry " + entry_ + (where_.empty() ? "" : ", " + printable(where_)),
                    .help = "export the model again with torch.export.save"});
 }
 
 void JsonReader::unsupported(std::string message, std::string help) const {
-  throw UserError({.code = "E0411", .exit = Exit::Unsupported, .subject = subject_, .message = std::move(message),
+  throw UserError({.code = "E0411",
+                   .exit = Exit::Unsupported,
+                   .subject = subject_,
+                   .message = std::move(message),
                    .where = "entry " + entry_ + (where_.empty() ? "" : ", " + printable(where_)),
                    .help = std::move(help)});
 }

@@ -18,7 +18,8 @@ Json parse_entry(std::string_view text, const std::string& archive, const std::s
 /// Typed access to a parsed document: every wrong type or missing member is a UserError E0360 that says where.
 class JsonReader {
  public:
-  JsonReader(std::string subject, std::string entry) : subject_(std::move(subject)), entry_(std::move(entry)) {}
+  JsonReader(std::string subject, std::string entry)
+      : subject_(std::move(subject)), entry_(std::move(entry)) {}
 
   /// What the walk is at ("node 'conv2d'"); part of every message.
   void at(std::string where) { where_ = std::move(where); }

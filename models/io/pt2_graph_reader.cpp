@@ -37,8 +37,10 @@ std::string module_path(const std::string& stack) {
   int depth = 0;
   for (char c : last) {
     depth += c == '[' || c == '(' ? 1 : c == ']' || c == ')' ? -1 : 0;
-    if (c == ',' && depth == 0) fields.emplace_back();
-    else fields.back() += c;
+    if (c == ',' && depth == 0)
+      fields.emplace_back();
+    else
+      fields.back() += c;
   }
   return fields.size() == 3 ? fields[1] : "";
 }
@@ -47,8 +49,9 @@ graph::Program GraphReader::read() {
   const Json& module = reader_.member(root_, "graph_module");
   const Json& version = reader_.member(root_, "schema_version");
   if (reader_.integer(version, "major") != kSchemaMajor)
-    reader_.unsupported("schema version " + std::to_string(reader_.integer(version, "major")) + " (this reads " +
-                        std::to_string(kSchemaMajor) + ")", "export the model again with torch 2.5 or later");
+    reader_.unsupported("schema version " + std::to_string(reader_.integer(version, "major")) +
+                            " (this reads " + std::to_string(kSchemaMajor) + ")",
+                        "export the model again with torch 2.5 or later");
   const Json& graph = reader_.member(module, "graph");
   reserve_names(graph);
   Scope scope;
@@ -150,7 +153,8 @@ Arg GraphReader::argument(const Json& json, const Scope& scope) const {
   if (kind == "as_string") return reader_.string(value);
   if (kind == "as_scalar_type") return coded(dtype_from_code(reader_.integer(value)));
   if (kind == "as_layout") return graph::Layout{coded(layout_from_code(reader_.integer(value)))};
-  if (kind == "as_memory_format") return graph::MemoryFormat{coded(memory_format_from_code(reader_.integer(value)))};
+  if (kind == "as_memory_format")
+    return graph::MemoryFormat{coded(memory_format_from_code(reader_.integer(value)))};
   if (kind == "as_device") return read_device(reader_, value);
   if (kind == "as_optional_tensor") return argument(value, scope);
   if (kind == "as_sym_int" || kind == "as_sym_float" || kind == "as_sym_bool") {
@@ -168,7 +172,8 @@ Arg GraphReader::list_argument(const std::string& kind, const Json& items, const
     for (const Json& item : items) list.push_back(convert(item));
     return Arg(std::move(list));
   };
-  if (kind == "as_tensors") return each([&](const Json& i) { return lookup(reader_.string(i, "name"), scope); });
+  if (kind == "as_tensors")
+    return each([&](const Json& i) { return lookup(reader_.string(i, "name"), scope); });
   if (kind == "as_ints") return each([&](const Json& i) { return Arg(reader_.integer(i)); });
   if (kind == "as_floats") return each([&](const Json& i) { return Arg(reader_.number(i)); });
   if (kind == "as_bools") return each([&](const Json& i) { return Arg(reader_.boolean(i)); });
@@ -225,7 +230,8 @@ void GraphReader::read_input_spec(const Json& spec, const Json& in_graph, Scope&
     } else {
       input.constant = argument(in_graph, scope);
       const Json* name = reader_.find(content, "name");
-      const std::string wanted = name ? reader_.string(*name) : "arg" + std::to_string(program_.inputs.size());
+      const std::string wanted =
+          name ? reader_.string(*name) : "arg" + std::to_string(program_.inputs.size());
       if (!is_plain_name(wanted)) reader_.fail("input name " + in_quotes(wanted) + " is not allowed");
       input.value = program_.add({.name = fresh(wanted, value_names_), .kind = graph::Value::Kind::None});
     }
@@ -249,7 +255,8 @@ void GraphReader::read_outputs(const Json& graph, const Scope& scope) {
     } else if (kind == "buffer_mutation" || kind == "parameter_mutation") {
       output.kind = Kind::BufferMutation;
       output.target = reader_.string(content, kind == "buffer_mutation" ? "buffer_name" : "parameter_name");
-      if (!program_.find_input(output.target)) reader_.fail("output " + std::to_string(i) + " changes an unknown buffer");
+      if (!program_.find_input(output.target))
+        reader_.fail("output " + std::to_string(i) + " changes an unknown buffer");
     } else if (kind == "user_input_mutation") {
       output.kind = Kind::InputMutation;
       output.target = reader_.string(content, "user_input_name");
@@ -261,23 +268,27 @@ void GraphReader::read_outputs(const Json& graph, const Scope& scope) {
 }
 
 void GraphReader::read_nodes(const Json& graph, Scope& scope, Autocast autocast) {
-  for (const Json& node : reader_.list(reader_.member(graph, "nodes"))) read_node(node, graph, scope, autocast);
+  for (const Json& node : reader_.list(reader_.member(graph, "nodes")))
+    read_node(node, graph, scope, autocast);
 }
 
 void GraphReader::read_node(const Json& node, const Json& graph, Scope& scope, Autocast autocast) {
   const Json* name = reader_.find(node, "name");
   const std::string& target = reader_.string(node, "target");
-  reader_.at("node " + (name ? in_quotes(reader_.string(*name)) : "without name") + " (" + printable(target, 120) + ")");
+  reader_.at("node " + (name ? in_quotes(reader_.string(*name)) : "without name") + " (" +
+             printable(target, 120) + ")");
   if (target.starts_with(kHigherOrder))
     inline_graph(node, target.substr(kHigherOrder.size()), scope, autocast);
   else
-    read_op(node, target.starts_with(kOpPrefix) ? target.substr(kOpPrefix.size()) : target, graph, scope, autocast);
+    read_op(node, target.starts_with(kOpPrefix) ? target.substr(kOpPrefix.size()) : target, graph, scope,
+            autocast);
 }
 
 void GraphReader::read_op(const Json& node, const std::string& target, const Json& graph, Scope& scope,
                           Autocast autocast) {
   graph::Op op{.target = target};
-  if (target.empty() || target.size() > 256 || has_control_characters(target)) reader_.fail("op name is not allowed");
+  if (target.empty() || target.size() > 256 || has_control_characters(target))
+    reader_.fail("op name is not allowed");
   for (const Json& input : reader_.list(reader_.member(node, "inputs"))) {
     const Json* kind = reader_.find(input, "kind");
     op.args.push_back({reader_.string(input, "name"), argument(reader_.member(input, "arg"), scope),
@@ -290,7 +301,7 @@ void GraphReader::read_op(const Json& node, const std::string& target, const Jso
   apply_autocast(op, node, graph, autocast);
   read_results(node, graph, scope, op);
   const Json* name = reader_.find(node, "name");
-  const std::string wanted = name ? reader_.string(*name)
+  const std::string wanted = name                 ? reader_.string(*name)
                              : op.outputs.empty() ? "op_" + std::to_string(program_.ops.size())
                                                   : program_[op.outputs[0]].name;
   if (!is_plain_name(wanted)) reader_.fail("node name " + in_quotes(wanted) + " is not allowed");
@@ -311,7 +322,8 @@ void GraphReader::read_results(const Json& node, const Json& graph, Scope& scope
       op.outputs.push_back(define(reader_.string(value, "as_name"), graph, scope));
     } else if (kind == "as_none") {
       if (outputs.size() > 1)  // holds its place among the results
-        op.outputs.push_back(program_.add({.name = fresh("none", value_names_), .kind = graph::Value::Kind::None}));
+        op.outputs.push_back(
+            program_.add({.name = fresh("none", value_names_), .kind = graph::Value::Kind::None}));
     } else {
       reader_.unsupported("a result of kind " + printable(kind, 40), "export the model without this op");
     }
@@ -330,7 +342,8 @@ void GraphReader::carry_rest() {
     program_.call.in_spec = reader_.string(*signature, "in_spec");
     program_.call.out_spec = reader_.string(*signature, "out_spec");
     if (const Json* names = reader_.find(*signature, "forward_arg_names"))
-      for (const Json& name : reader_.list(*names)) program_.call.forward_arg_names.push_back(reader_.string(name));
+      for (const Json& name : reader_.list(*names))
+        program_.call.forward_arg_names.push_back(reader_.string(name));
   }
 }
 

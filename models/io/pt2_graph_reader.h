@@ -36,7 +36,8 @@ class GraphReader {
   void read_outputs(const Json& graph, const Scope& scope);
   void read_nodes(const Json& graph, Scope& scope, Autocast autocast);
   void read_node(const Json& node, const Json& graph, Scope& scope, Autocast autocast);
-  void read_op(const Json& node, const std::string& target, const Json& graph, Scope& scope, Autocast autocast);
+  void read_op(const Json& node, const std::string& target, const Json& graph, Scope& scope,
+               Autocast autocast);
   void read_results(const Json& node, const Json& graph, Scope& scope, graph::Op& op);
   void inline_graph(const Json& node, const std::string& target, Scope& scope, Autocast autocast);
   void bind_inlined_outputs(const Json& node, const Json& inner, const Scope& inside, Scope& scope,

@@ -30,7 +30,8 @@ const c10::FunctionSchema* find_schema(const std::string& target) {
 }
 
 const c10::Type& unwrap(const c10::Type& type) {
-  return type.kind() == c10::TypeKind::OptionalType ? *type.castRaw<c10::OptionalType>()->getElementType() : type;
+  return type.kind() == c10::TypeKind::OptionalType ? *type.castRaw<c10::OptionalType>()->getElementType()
+                                                    : type;
 }
 
 /// Which alternative an empty list takes; a list with elements says it itself.
@@ -59,7 +60,8 @@ OrderedJson device_json(const graph::Device& device) {
 bool is_unbacked(const std::string& expression) {
   for (std::size_t i = 0; i + 1 < expression.size(); ++i)
     if (expression[i] == 'u' && std::isdigit(static_cast<unsigned char>(expression[i + 1])) != 0 &&
-        (i == 0 || (std::isalnum(static_cast<unsigned char>(expression[i - 1])) == 0 && expression[i - 1] != '_')))
+        (i == 0 ||
+         (std::isalnum(static_cast<unsigned char>(expression[i - 1])) == 0 && expression[i - 1] != '_')))
       return true;
   return false;
 }
@@ -70,8 +72,10 @@ std::vector<graph::Size> dense_strides(const std::vector<graph::Size>& shape) {
   std::int64_t fixed = 1, hint = 1;
   for (std::size_t i = shape.size(); i-- > 1;) {
     hint *= std::max<std::int64_t>(shape[i].hint, 1);
-    if (shape[i].symbolic()) symbolic += (symbolic.empty() ? "(" : "*(") + shape[i].expr + ")";
-    else fixed *= std::max<std::int64_t>(shape[i].hint, 1);
+    if (shape[i].symbolic())
+      symbolic += (symbolic.empty() ? "(" : "*(") + shape[i].expr + ")";
+    else
+      fixed *= std::max<std::int64_t>(shape[i].hint, 1);
     strides[i - 1] = {hint, symbolic.empty() ? "" : std::to_string(fixed) + "*" + symbolic};
   }
   return strides;
@@ -90,11 +94,12 @@ OrderedJson GraphWriter::carried(const char* key, OrderedJson otherwise) const {
 }
 
 OrderedJson GraphWriter::exported_program() const {
-  OrderedJson module{{"graph", graph()},
-                     {"signature", signature()},
-                     {"module_call_graph", module_call_graph()},
-                     {"metadata", carried("metadata", OrderedJson::object())},
-                     {"treespec_namedtuple_fields", carried("treespec_namedtuple_fields", OrderedJson::object())}};
+  OrderedJson module{
+      {"graph", graph()},
+      {"signature", signature()},
+      {"module_call_graph", module_call_graph()},
+      {"metadata", carried("metadata", OrderedJson::object())},
+      {"treespec_namedtuple_fields", carried("treespec_namedtuple_fields", OrderedJson::object())}};
   return {{"graph_module", std::move(module)},
           {"opset_version", carried("opset_version", {{"aten", 10}})},
           {"range_constraints", range_constraints()},
@@ -127,7 +132,8 @@ OrderedJson GraphWriter::size(const graph::Size& size) const {
   return {{"as_expr", {{"expr_str", write_symbolic(size.expr, assumptions_)}, {"hint", hint}}}};
 }
 
-OrderedJson GraphWriter::tensor_meta(const Value& value, const std::vector<std::int64_t>* given_strides) const {
+OrderedJson GraphWriter::tensor_meta(const Value& value,
+                                     const std::vector<std::int64_t>* given_strides) const {
   OrderedJson sizes = OrderedJson::array(), strides = OrderedJson::array();
   for (const graph::Size& dim : value.shape) sizes.push_back(size(dim));
   std::vector<graph::Size> steps = dense_strides(value.shape);
@@ -136,12 +142,9 @@ OrderedJson GraphWriter::tensor_meta(const Value& value, const std::vector<std::
     for (std::size_t i = 0; i < known.size(); ++i)
       steps[i] = {known[i], !given_strides && i < value.stride_exprs.size() ? value.stride_exprs[i] : ""};
   for (const graph::Size& step : steps) strides.push_back(size(step));
-  return {{"dtype", code_of(value.dtype)},
-          {"sizes", std::move(sizes)},
-          {"requires_grad", value.requires_grad},
-          {"device", device_json(value.device)},
-          {"strides", std::move(strides)},
-          {"storage_offset", {{"as_int", 0}}},
+  return {{"dtype", code_of(value.dtype)},        {"sizes", std::move(sizes)},
+          {"requires_grad", value.requires_grad}, {"device", device_json(value.device)},
+          {"strides", std::move(strides)},        {"storage_offset", {{"as_int", 0}}},
           {"layout", layout_code(value.layout)}};
 }
 
@@ -150,12 +153,17 @@ OrderedJson GraphWriter::values(Value::Kind kind) const {
   const auto add = [&](ValueId id) {
     const Value& value = program_[id];
     if (value.kind != kind) return;
-    if (kind == Value::Kind::Tensor) out[value.name] = tensor_meta(value);
-    else if (kind == Value::Kind::Int) out[value.name] = size(value.scalar);
+    if (kind == Value::Kind::Tensor)
+      out[value.name] = tensor_meta(value);
+    else if (kind == Value::Kind::Int)
+      out[value.name] = size(value.scalar);
     else if (value.scalar.symbolic())
-      out[value.name] = {{"as_expr", {{"expr_str", write_symbolic(value.scalar.expr, assumptions_)}, {"hint", nullptr}}}};
-    else out[value.name] = kind == Value::Kind::Bool ? OrderedJson{{"as_bool", value.scalar.hint != 0}}
-                                                     : OrderedJson{{"as_float", static_cast<double>(value.scalar.hint)}};
+      out[value.name] = {
+          {"as_expr", {{"expr_str", write_symbolic(value.scalar.expr, assumptions_)}, {"hint", nullptr}}}};
+    else
+      out[value.name] = kind == Value::Kind::Bool
+                            ? OrderedJson{{"as_bool", value.scalar.hint != 0}}
+                            : OrderedJson{{"as_float", static_cast<double>(value.scalar.hint)}};
   };
   for (const graph::Input& input : program_.inputs)
     if (!input.constant) add(input.value);
@@ -186,7 +194,8 @@ OrderedJson GraphWriter::argument(const Arg& arg, const std::string& empty_kind)
   if (const auto* v = arg.as<graph::DType>()) return {{"as_scalar_type", code_of(*v)}};
   if (const auto* v = arg.as<graph::Device>()) return {{"as_device", device_json(*v)}};
   if (const auto* v = arg.as<graph::Layout>()) return {{"as_layout", layout_code(v->name)}};
-  if (const auto* v = arg.as<graph::MemoryFormat>()) return {{"as_memory_format", memory_format_code(v->name)}};
+  if (const auto* v = arg.as<graph::MemoryFormat>())
+    return {{"as_memory_format", memory_format_code(v->name)}};
   return {{"as_none", true}};
 }
 
@@ -194,7 +203,9 @@ OrderedJson GraphWriter::list_argument(const Arg::List& list, const std::string&
   if (list.empty()) return {{empty_kind, OrderedJson::array()}};
   OrderedJson items = OrderedJson::array();
   const auto all = [&](auto&& holds) { return std::all_of(list.begin(), list.end(), holds); };
-  const auto tensor = [&](const Arg& a) { return a.as<ValueId>() && program_[*a.as<ValueId>()].kind == Value::Kind::Tensor; };
+  const auto tensor = [&](const Arg& a) {
+    return a.as<ValueId>() && program_[*a.as<ValueId>()].kind == Value::Kind::Tensor;
+  };
   if (all([](const Arg& a) { return a.as<Arg::List>() != nullptr; })) {
     std::string inner = "as_ints";
     for (const Arg& a : list) {
@@ -202,7 +213,10 @@ OrderedJson GraphWriter::list_argument(const Arg::List& list, const std::string&
       inner = one.begin().key();
       items.push_back(one.begin().value());
     }
-    return {{inner == "as_tensors" ? "as_nested_tensors" : inner == "as_floats" ? "as_float_lists" : "as_int_lists", items}};
+    return {{inner == "as_tensors"  ? "as_nested_tensors"
+             : inner == "as_floats" ? "as_float_lists"
+                                    : "as_int_lists",
+             items}};
   }
   if (all(tensor)) {
     for (const Arg& a : list) items.push_back({{"name", program_[*a.as<ValueId>()].name}});
@@ -217,14 +231,18 @@ OrderedJson GraphWriter::list_argument(const Arg::List& list, const std::string&
   const bool floats = !all([&](const Arg& a) {
     return !a.as<double>() && !(a.as<ValueId>() && program_[*a.as<ValueId>()].kind == Value::Kind::Float);
   });
-  const std::string kind = list[0].as<bool>() ? "bool" : list[0].as<std::string>() ? "string" : floats ? "float" : "int";
+  const std::string kind = list[0].as<bool>()          ? "bool"
+                           : list[0].as<std::string>() ? "string"
+                           : floats                    ? "float"
+                                                       : "int";
   for (const Arg& a : list) {
     if (const auto* id = a.as<ValueId>()) {
       items.push_back({{"as_name", program_[*id].name}});
       continue;
     }
     const auto* whole = a.as<std::int64_t>();
-    const OrderedJson plain = floats && whole ? OrderedJson(static_cast<double>(*whole)) : argument(a, empty_kind).begin().value();
+    const OrderedJson plain =
+        floats && whole ? OrderedJson(static_cast<double>(*whole)) : argument(a, empty_kind).begin().value();
     items.push_back(symbolic ? OrderedJson{{"as_" + kind, plain}} : plain);
   }
   return {{(symbolic ? "as_sym_" : "as_") + kind + "s", items}};
@@ -251,7 +269,8 @@ OrderedJson GraphWriter::node_inputs(const graph::Op& op) const {
   OrderedJson inputs = OrderedJson::array();
   const auto add = [&](const std::string& name, const Arg& arg, const std::string& empty_kind, bool keyword) {
     const auto kind = keyword ? ArgumentKind::Keyword : ArgumentKind::Positional;
-    inputs.push_back({{"name", name}, {"arg", argument(arg, empty_kind)}, {"kind", static_cast<std::int64_t>(kind)}});
+    inputs.push_back(
+        {{"name", name}, {"arg", argument(arg, empty_kind)}, {"kind", static_cast<std::int64_t>(kind)}});
   };
   const c10::FunctionSchema* schema = find_schema(op.target);
   if (!schema) {
@@ -260,8 +279,9 @@ OrderedJson GraphWriter::node_inputs(const graph::Op& op) const {
   }
   bool by_position = true;  // until an argument is left out or passed by name
   for (const c10::Argument& parameter : schema->arguments()) {
-    const auto given = std::find_if(op.args.begin(), op.args.end(),
-                                    [&](const graph::NamedArg& named) { return named.name == parameter.name(); });
+    const auto given = std::find_if(op.args.begin(), op.args.end(), [&](const graph::NamedArg& named) {
+      return named.name == parameter.name();
+    });
     by_position = by_position && given != op.args.end() && !given->keyword && !parameter.kwarg_only();
     if (given != op.args.end())
       add(given->name, given->arg, empty_list_kind(unwrap(*parameter.type())), !by_position);
@@ -326,7 +346,8 @@ OrderedJson GraphWriter::input_spec(const graph::Input& input) const {
     case Kind::Constant: return {{"tensor_constant", {{"arg", arg}, {"tensor_constant_name", input.source}}}};
     case Kind::User: break;
   }
-  if (input.constant) return {{"constant_input", {{"name", name}, {"value", argument(*input.constant, "as_ints")}}}};
+  if (input.constant)
+    return {{"constant_input", {{"name", name}, {"value", argument(*input.constant, "as_ints")}}}};
   return {{"user_input", {{"arg", value_argument(input.value)}}}};
 }
 
@@ -346,12 +367,14 @@ OrderedJson GraphWriter::output_spec(const graph::Output& output) const {
 }
 
 OrderedJson GraphWriter::module_call_graph() const {
-  OrderedJson entries = carried("module_call_graph", OrderedJson::array({{{"fqn", ""}, {"signature", nullptr}}}));
+  OrderedJson entries =
+      carried("module_call_graph", OrderedJson::array({{{"fqn", ""}, {"signature", nullptr}}}));
   const graph::CallSpec call = call_spec(program_);
   for (OrderedJson& entry : entries) {
     if (entry.at("fqn") != "") continue;
     OrderedJson& signature = entry["signature"];
-    if (signature.is_null()) signature = {{"inputs", OrderedJson::array()}, {"outputs", OrderedJson::array()}};
+    if (signature.is_null())
+      signature = {{"inputs", OrderedJson::array()}, {"outputs", OrderedJson::array()}};
     signature["in_spec"] = call.in_spec;
     signature["out_spec"] = call.out_spec;
     signature["forward_arg_names"] =
@@ -362,7 +385,9 @@ OrderedJson GraphWriter::module_call_graph() const {
 
 OrderedJson GraphWriter::range_constraints() const {
   OrderedJson out = OrderedJson::object();
-  const auto bound = [](const std::optional<std::int64_t>& value) { return value ? OrderedJson(*value) : OrderedJson(); };
+  const auto bound = [](const std::optional<std::int64_t>& value) {
+    return value ? OrderedJson(*value) : OrderedJson();
+  };
   for (const graph::Symbol& symbol : program_.symbols)
     out[symbol.name] = {{"min_val", bound(symbol.min)}, {"max_val", bound(symbol.max)}};
   return out;

@@ -23,7 +23,8 @@ class GraphWriter {
   OrderedJson exported_program() const;
 
   /// TensorMeta of a value; `strides` replaces the value's own when given (a stored weight's real ones).
-  OrderedJson tensor_meta(const graph::Value& value, const std::vector<std::int64_t>* strides = nullptr) const;
+  OrderedJson tensor_meta(const graph::Value& value,
+                          const std::vector<std::int64_t>* strides = nullptr) const;
 
  private:
   OrderedJson graph() const;

@@ -16,9 +16,9 @@ using graph::ValueId;
 namespace {
 
 /// Higher-order ops that compute what their sub-graph computes, whatever mode they set around it.
-constexpr std::array<std::string_view, 6> kTransparent{"wrap_with_set_grad_enabled", "wrap_with_autocast",
-                                                       "invoke_subgraph", "wrap", "tag_activation_checkpoint",
-                                                       "wrap_activation_checkpoint"};
+constexpr std::array<std::string_view, 6> kTransparent{
+    "wrap_with_set_grad_enabled", "wrap_with_autocast",        "invoke_subgraph", "wrap",
+    "tag_activation_checkpoint",  "wrap_activation_checkpoint"};
 
 bool is_value_kind(const std::string& kind) {
   return kind == "as_tensor" || kind == "as_sym_int" || kind == "as_sym_float" || kind == "as_sym_bool";
@@ -36,18 +36,23 @@ bool chooses_type(const graph::Op& op) {
 void GraphReader::inline_graph(const Json& node, const std::string& target, Scope& scope, Autocast autocast) {
   const std::string base = target.substr(0, target.find('.'));
   if (std::find(kTransparent.begin(), kTransparent.end(), base) == kTransparent.end())
-    reader_.unsupported("higher-order op " + in_quotes(target) + " is not supported",
-                        "export the model without control flow that depends on data (torch.cond, map, while_loop)");
+    reader_.unsupported(
+        "higher-order op " + in_quotes(target) + " is not supported",
+        "export the model without control flow that depends on data (torch.cond, map, while_loop)");
   const Json& inputs = reader_.list(reader_.member(node, "inputs"));
   const Json* inner = nullptr;
   std::vector<Arg> given, before;
   for (const Json& input : inputs) {
     const Json& arg = reader_.member(input, "arg");
     const auto [kind, value] = reader_.alternative(arg);
-    if (kind == "as_graph" && !inner) inner = &reader_.member(value, "graph");
-    else if (kind == "as_graph") reader_.unsupported("an op with two sub-graphs", "export the model without it");
-    else if (!inner) before.push_back(argument(arg, scope));
-    else if (is_value_kind(kind)) given.push_back(argument(arg, scope));
+    if (kind == "as_graph" && !inner)
+      inner = &reader_.member(value, "graph");
+    else if (kind == "as_graph")
+      reader_.unsupported("an op with two sub-graphs", "export the model without it");
+    else if (!inner)
+      before.push_back(argument(arg, scope));
+    else if (is_value_kind(kind))
+      given.push_back(argument(arg, scope));
   }
   if (!inner) reader_.fail("its sub-graph is missing");
   if (base == "wrap_with_autocast" && before.size() >= 3) {  // device type, dtype, enabled, cache
@@ -61,7 +66,8 @@ void GraphReader::inline_graph(const Json& node, const std::string& target, Scop
   for (std::size_t i = 0; i < given.size(); ++i) {
     const auto [kind, value] = reader_.alternative(parameters[i]);
     const std::string& name = reader_.string(value, kind == "as_tensor" ? "name" : "as_name");
-    if (!inside.emplace(name, given[i]).second) reader_.fail("sub-graph argument " + in_quotes(name) + " occurs twice");
+    if (!inside.emplace(name, given[i]).second)
+      reader_.fail("sub-graph argument " + in_quotes(name) + " occurs twice");
   }
   const std::size_t first_value = program_.values.size();
   const bool was_inside = std::exchange(inside_, true);
@@ -88,7 +94,8 @@ void GraphReader::bind_inlined_outputs(const Json& node, const Json& inner, cons
   for (std::size_t i = 0; i < names.size(); ++i) {
     const Arg result = argument(outputs[i], inside);
     if (names[i].empty()) continue;
-    if (!scope.emplace(names[i], result).second) reader_.fail("value " + in_quotes(names[i]) + " is defined twice");
+    if (!scope.emplace(names[i], result).second)
+      reader_.fail("value " + in_quotes(names[i]) + " is defined twice");
     const auto* id = result.as<ValueId>();
     const bool made_here = id && static_cast<std::size_t>(id->index) >= first_value;
     if (!made_here || inside_ || !renamed.insert(id->index).second) continue;
@@ -114,7 +121,9 @@ void GraphReader::apply_autocast(graph::Op& op, const Json& node, const Json& gr
     graph::Value made = program_[*id];
     made.name = fresh(made.name + "_cast", value_names_);
     made.dtype = result;
-    graph::Op to{.target = "aten.to.dtype", .args = {{"self", arg}, {"dtype", result}}, .module = op.module,
+    graph::Op to{.target = "aten.to.dtype",
+                 .args = {{"self", arg}, {"dtype", result}},
+                 .module = op.module,
                  .metadata = op.metadata};
     to.name = fresh(made.name, op_names_);
     to.outputs.push_back(program_.add(std::move(made)));

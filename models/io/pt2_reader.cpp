@@ -27,10 +27,13 @@ std::string choose_model(const ZipReader& archive) {
   const std::vector<std::string> names = model_names(archive);
   const JsonReader reader(archive.name(), "models/");
   if (archive.find("serialized_exported_program.json"))
-    reader.unsupported("an exported program in the format of torch 2.6 and older",
-                       "python -c \"import torch; torch.export.save(torch.export.load('m.pt2'), 'new.pt2')\"");
-  if (names.empty()) reader.unsupported("the archive holds no exported program", "export it with torch.export.save");
-  if (names.size() > 1) reader.unsupported("the archive holds several models: " + join_or(names), "save one per file");
+    reader.unsupported(
+        "an exported program in the format of torch 2.6 and older",
+        "python -c \"import torch; torch.export.save(torch.export.load('m.pt2'), 'new.pt2')\"");
+  if (names.empty())
+    reader.unsupported("the archive holds no exported program", "export it with torch.export.save");
+  if (names.size() > 1)
+    reader.unsupported("the archive holds several models: " + join_or(names), "save one per file");
   return names.front();
 }
 

@@ -15,7 +15,9 @@ using Named = TorchArchive::Named;
 void collect(const pickle::Tree& tree, pickle::NodeId id, int& budget, std::vector<Named>& out) {
   if (--budget < 0) return;
   switch (tree.kind(id)) {
-    case pickle::Kind::Tensor: out.emplace_back("sample input " + std::to_string(out.size()), &tree.tensor(id)); break;
+    case pickle::Kind::Tensor:
+      out.emplace_back("sample input " + std::to_string(out.size()), &tree.tensor(id));
+      break;
     case pickle::Kind::Tuple:
     case pickle::Kind::List:
       for (pickle::NodeId item : tree.items(id)) collect(tree, item, budget, out);
@@ -34,7 +36,8 @@ bool fits(const graph::Program& program, const std::vector<at::Tensor>& tensors)
     if (input->constant || value.kind != graph::Value::Kind::Tensor) continue;
     if (next == tensors.size()) return false;
     const at::Tensor& tensor = tensors[next++];
-    if (kernels::from_scalar_type(tensor.scalar_type()) != value.dtype || tensor.sizes() != value.sizes()) return false;
+    if (kernels::from_scalar_type(tensor.scalar_type()) != value.dtype || tensor.sizes() != value.sizes())
+      return false;
   }
   return next == tensors.size();
 }

@@ -83,11 +83,16 @@ class Pickler {
     if (leaf_ >= leaves_.size()) return false;
     const graph::Arg& constant = leaves_[leaf_];
     if (is_tensor_[leaf_++]) return tensor();
-    if (const auto* v = constant.as<bool>()) out_ += *v ? '\x88' : '\x89';
-    else if (const auto* n = constant.as<std::int64_t>()) integer(*n);
-    else if (const auto* s = constant.as<std::string>()) text(*s);
-    else if (constant.is_none()) out_ += 'N';
-    else return false;
+    if (const auto* v = constant.as<bool>())
+      out_ += *v ? '\x88' : '\x89';
+    else if (const auto* n = constant.as<std::int64_t>())
+      integer(*n);
+    else if (const auto* s = constant.as<std::string>())
+      text(*s);
+    else if (constant.is_none())
+      out_ += 'N';
+    else
+      return false;
     return true;
   }
 
@@ -106,7 +111,9 @@ class Pickler {
     integer(0);
     integers(value.sizes());
     integers(value.contiguous().strides());
-    out_ += "\x89" "ccollections\nOrderedDict\n)RtR";
+    out_ +=
+        "\x89"
+        "ccollections\nOrderedDict\n)RtR";
     return true;
   }
 
@@ -153,7 +160,9 @@ class Pickler {
 
 class MemoryWriter final : public Writer {
  public:
-  void write(std::span<const std::byte> bytes) override { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
+  void write(std::span<const std::byte> bytes) override {
+    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+  }
   std::uint64_t position() const override { return bytes_.size(); }
   std::vector<std::byte> take() { return std::move(bytes_); }
 
@@ -169,8 +178,9 @@ graph::CallSpec call_spec(const graph::Program& program) {
     Json leaves = Json::array();
     for (std::size_t i = 0; i < program.user_inputs().size(); ++i) leaves.push_back(leaf());
     const Json kwargs = branch("builtins.dict", "[]", Json::array());
-    call.in_spec = spec_text(
-        branch("builtins.tuple", "null", Json::array({branch("builtins.tuple", "null", std::move(leaves)), kwargs})));
+    call.in_spec =
+        spec_text(branch("builtins.tuple", "null",
+                         Json::array({branch("builtins.tuple", "null", std::move(leaves)), kwargs})));
     call.forward_arg_names.clear();
     for (const graph::Input* input : program.user_inputs())
       call.forward_arg_names.push_back(program[input->value].name);
@@ -179,12 +189,14 @@ graph::CallSpec call_spec(const graph::Program& program) {
     Json leaves = Json::array();
     for (const graph::Output& output : program.outputs)
       if (output.kind == graph::Output::Kind::User) leaves.push_back(leaf());
-    call.out_spec = spec_text(leaves.size() == 1 ? leaf() : branch("builtins.tuple", "null", std::move(leaves)));
+    call.out_spec =
+        spec_text(leaves.size() == 1 ? leaf() : branch("builtins.tuple", "null", std::move(leaves)));
   }
   return call;
 }
 
-std::vector<std::byte> write_sample_inputs(const graph::Program& program, const std::vector<at::Tensor>& tensors) {
+std::vector<std::byte> write_sample_inputs(const graph::Program& program,
+                                           const std::vector<at::Tensor>& tensors) {
   if (tensors.empty()) return {};
   const nlohmann::json spec = parse_json(call_spec(program).in_spec, "in_spec");
   if (!spec.is_array() || spec.size() != 2) return {};

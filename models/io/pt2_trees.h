@@ -18,6 +18,7 @@ graph::CallSpec call_spec(const graph::Program& program);
 /// What torch.save((args, kwargs)) writes for these user tensors: a zip archive of its own, nested as the program's
 /// in_spec says. Empty, which torch.export.load takes for "none", when there are no tensors or the nesting has
 /// types other than tuple, list and dict.
-std::vector<std::byte> write_sample_inputs(const graph::Program& program, const std::vector<at::Tensor>& tensors);
+std::vector<std::byte> write_sample_inputs(const graph::Program& program,
+                                           const std::vector<at::Tensor>& tensors);
 
 }  // namespace pollard::models::io::pt2

@@ -18,9 +18,11 @@ std::vector<std::int64_t> hints(const std::vector<graph::Size>& sizes) {
   return out;
 }
 
-std::vector<graph::Size> read_sizes(const JsonReader& reader, const Json& json, SymbolAssumptions& assumptions) {
+std::vector<graph::Size> read_sizes(const JsonReader& reader, const Json& json,
+                                    SymbolAssumptions& assumptions) {
   std::vector<graph::Size> out;
-  if (reader.list(json).size() > kMaxRank) reader.fail("a tensor of " + std::to_string(json.size()) + " dimensions");
+  if (reader.list(json).size() > kMaxRank)
+    reader.fail("a tensor of " + std::to_string(json.size()) + " dimensions");
   for (const Json& item : json) {
     out.push_back(read_sym_int(reader, item, assumptions));
     if (out.back().hint < 0 || out.back().hint > kMaxSize)
@@ -51,7 +53,8 @@ std::int64_t TensorMeta::numel() const {
 
 std::vector<std::int64_t> contiguous_strides(const std::vector<std::int64_t>& sizes) {
   std::vector<std::int64_t> strides(sizes.size(), 1);
-  for (std::size_t i = sizes.size(); i-- > 1;) strides[i - 1] = strides[i] * std::max<std::int64_t>(sizes[i], 1);
+  for (std::size_t i = sizes.size(); i-- > 1;)
+    strides[i - 1] = strides[i] * std::max<std::int64_t>(sizes[i], 1);
   return strides;
 }
 
@@ -84,19 +87,25 @@ TensorMeta read_tensor_meta(const JsonReader& reader, const Json& json, SymbolAs
   if (meta.strides.size() != meta.shape.size()) reader.fail("as many strides as sizes were expected");
   check_numel(reader, meta.shape);
   meta.storage_offset = read_sym_int(reader, reader.member(json, "storage_offset"), assumptions).hint;
-  if (meta.storage_offset < 0 || meta.storage_offset > kMaxSize) reader.fail("storage offset is out of range");
+  if (meta.storage_offset < 0 || meta.storage_offset > kMaxSize)
+    reader.fail("storage offset is out of range");
   meta.requires_grad = reader.boolean(json, "requires_grad");
   meta.device = read_device(reader, reader.member(json, "device"));
   const auto layout = layout_from_code(reader.integer(json, "layout"));
   if (!layout) reader.fail("tensor layout is not known");
-  if (*layout != "strided") reader.unsupported("a tensor of layout " + *layout, "export a model with dense tensors");
+  if (*layout != "strided")
+    reader.unsupported("a tensor of layout " + *layout, "export a model with dense tensors");
   meta.layout = *layout;
   return meta;
 }
 
 graph::Value to_value(std::string name, const TensorMeta& meta) {
-  graph::Value value{.name = std::move(name), .dtype = meta.dtype, .shape = meta.shape, .device = meta.device,
-                     .layout = meta.layout, .requires_grad = meta.requires_grad};
+  graph::Value value{.name = std::move(name),
+                     .dtype = meta.dtype,
+                     .shape = meta.shape,
+                     .device = meta.device,
+                     .layout = meta.layout,
+                     .requires_grad = meta.requires_grad};
   if (meta.stride_hints() == contiguous_strides(meta.sizes())) return value;
   value.strides = meta.stride_hints();
   for (const graph::Size& stride : meta.strides) value.stride_exprs.push_back(stride.expr);

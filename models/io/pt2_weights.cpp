@@ -33,7 +33,9 @@ bool same_view(const TensorMeta& a, const TensorMeta& b) {
          a.storage_offset == b.storage_offset;
 }
 
-std::uint64_t item_size(const TensorMeta& meta) { return static_cast<std::uint64_t>(graph::dtype_size(meta.dtype)); }
+std::uint64_t item_size(const TensorMeta& meta) {
+  return static_cast<std::uint64_t>(graph::dtype_size(meta.dtype));
+}
 
 class WeightsReader {
  public:
@@ -50,7 +52,8 @@ class WeightsReader {
     }
     JsonReader reader(archive_.name(), config_name);
     const Json json = parse_entry(archive_.read_text(*config), archive_.name(), config_name);
-    for (const auto& [path, payloads] : group(reader, json)) read_record(reader, std::string(folder) + path, payloads);
+    for (const auto& [path, payloads] : group(reader, json))
+      read_record(reader, std::string(folder) + path, payloads);
   }
 
   kernels::Weights take() { return std::move(weights_); }
@@ -58,8 +61,8 @@ class WeightsReader {
  private:
   static std::string legacy_name(std::string_view folder, const std::string& config_name) {
     const std::string file = config_name.substr(folder.size());
-    return std::string(folder) + file.substr(0, file.find("_weights_config")).substr(0, file.find("_constants_config")) +
-           ".pt";
+    return std::string(folder) +
+           file.substr(0, file.find("_weights_config")).substr(0, file.find("_constants_config")) + ".pt";
   }
 
   Records group(JsonReader& reader, const Json& json) const {
@@ -67,7 +70,8 @@ class WeightsReader {
     SymbolAssumptions none;
     for (const auto& [name, payload] : reader.object(reader.member(json, "config")).items()) {
       reader.at("weight " + in_quotes(name));
-      if (name.empty() || name.size() > 1024 || has_control_characters(name)) reader.fail("name is not allowed");
+      if (name.empty() || name.size() > 1024 || has_control_characters(name))
+        reader.fail("name is not allowed");
       if (reader.boolean(payload, "use_pickle"))
         reader.unsupported("a weight stored as a pickle (a tensor subclass or custom object)",
                            "convert it to a plain tensor before exporting");
@@ -94,7 +98,8 @@ class WeightsReader {
   static void check_fits(const JsonReader& reader, const TensorMeta& meta, const ZipEntry& entry) {
     const std::uint64_t size = item_size(meta);
     if (entry.size % size != 0)
-      reader.fail("its record has " + std::to_string(entry.size) + " bytes, not a multiple of " + std::to_string(size),
+      reader.fail("its record has " + std::to_string(entry.size) + " bytes, not a multiple of " +
+                      std::to_string(size),
                   "E0361");
     if (meta.numel() == 0) return;
     std::optional<std::uint64_t> last = static_cast<std::uint64_t>(meta.storage_offset);
@@ -104,11 +109,13 @@ class WeightsReader {
       last = step ? checked_add(*last, *step) : std::nullopt;
     }
     if (!last || *last >= entry.size / size)
-      reader.fail("its record has " + std::to_string(entry.size) + " bytes, its shape and strides need more", "E0361");
+      reader.fail("its record has " + std::to_string(entry.size) + " bytes, its shape and strides need more",
+                  "E0361");
     const std::uint64_t bytes = static_cast<std::uint64_t>(meta.numel()) * size;
     if (bytes > entry.size && bytes > kMaxExpansion)
-      reader.fail("it would take " + std::to_string(bytes) + " bytes, its record has " + std::to_string(entry.size),
-                  "E0361");
+      reader.fail(
+          "it would take " + std::to_string(bytes) + " bytes, its record has " + std::to_string(entry.size),
+          "E0361");
   }
 
   void check_program(const JsonReader& reader, const Payload& payload) const {
@@ -116,9 +123,11 @@ class WeightsReader {
     if (!input) return;
     const graph::Value& value = program_[input->value];
     if (value.dtype != payload.meta.dtype)
-      reader.fail("it is stored as " + std::string(graph::to_string(payload.meta.dtype)) + ", the graph says " +
-                  std::string(graph::to_string(value.dtype)), "E0361");
-    if (value.sizes() != payload.meta.sizes()) reader.fail("its stored shape differs from the graph's", "E0361");
+      reader.fail("it is stored as " + std::string(graph::to_string(payload.meta.dtype)) +
+                      ", the graph says " + std::string(graph::to_string(value.dtype)),
+                  "E0361");
+    if (value.sizes() != payload.meta.sizes())
+      reader.fail("its stored shape differs from the graph's", "E0361");
   }
 
   void materialise(const ZipEntry& entry, const std::vector<Payload>& payloads) {

@@ -45,7 +45,8 @@ class PayloadWriter {
   /// `same_as`: the name already written whose tensor this is, or "".
   void add(const std::string& name, const at::Tensor& tensor, const graph::Value& value, bool parameter,
            const std::string& same_as) {
-    POLLARD_CHECK(tensor.sizes() == at::IntArrayRef(value.sizes()), "shape of " + name + " is not the program's");
+    POLLARD_CHECK(tensor.sizes() == at::IntArrayRef(value.sizes()),
+                  "shape of " + name + " is not the program's");
     const auto owner = records_.find(same_as);
     Record record = owner != records_.end() ? owner->second : write(tensor);
     config_[name] = {{"path_name", record.path},
@@ -101,7 +102,8 @@ void write_weights(ZipWriter& zip, const Model& model, const pt2::GraphWriter& g
       graph::Value value = model.program[input.value];
       value.requires_grad = value.requires_grad && input.kind == graph::Input::Kind::Parameter;
       (want_constants ? constants : weights)
-          .add(input.source, found->second, value, input.kind == graph::Input::Kind::Parameter, input.tied_to);
+          .add(input.source, found->second, value, input.kind == graph::Input::Kind::Parameter,
+               input.tied_to);
     }
   };
   write(false);
@@ -116,7 +118,8 @@ std::uint64_t estimated_size(const Model& model) {
   std::uint64_t bytes = 0;
   for (const auto& [name, tensor] : model.weights) {
     const graph::Input* input = model.program.find_input(name);
-    if (!input || input->tied_to.empty()) bytes += static_cast<std::uint64_t>(tensor.numel()) * tensor.element_size();
+    if (!input || input->tied_to.empty())
+      bytes += static_cast<std::uint64_t>(tensor.numel()) * tensor.element_size();
   }
   return bytes;
 }
@@ -124,9 +127,9 @@ std::uint64_t estimated_size(const Model& model) {
 /// torch names an archive's root directory after the file.
 std::string root_name(const std::filesystem::path& path) {
   std::string name = path.stem().string();
-  std::replace_if(name.begin(), name.end(), [](unsigned char c) {
-    return c >= 0x80 || (std::isalnum(c) == 0 && c != '_' && c != '-');
-  }, '_');
+  std::replace_if(
+      name.begin(), name.end(),
+      [](unsigned char c) { return c >= 0x80 || (std::isalnum(c) == 0 && c != '_' && c != '-'); }, '_');
   return name.empty() ? kName : name;
 }
 

@@ -21,10 +21,10 @@ struct Piece {
   std::string tight(int at_least) const { return binding >= at_least ? text : "(" + text + ")"; }
 };
 
-/// Recursive descent over Name(argument, ...) and literals.
+/// Recursive descent over Name(argument, ...), names and numbers.
 class Parser {
  public:
-  Parser(std::string_view text, SymbolAssumptions& assumptions) : text_(text), assumptions_(assumptions) {}
+  explicit Parser(std::string_view text) : text_(text) {}
 
   std::optional<std::string> parse() {
     const std::optional<Piece> piece = expression(0);
@@ -39,7 +39,6 @@ class Parser {
     const std::string_view word = take_word();
     if (word.empty()) return std::nullopt;
     if (!take('(')) return Piece{std::string(word)};
-    if (word == "Symbol") return symbol();
     std::vector<Piece> arguments;
     while (!take(')')) {
       if (!arguments.empty() && !take(',')) return std::nullopt;
@@ -63,27 +62,9 @@ class Parser {
 
   static std::string join(const std::vector<Piece>& pieces, std::string_view separator, int binding) {
     std::string out;
-    for (const Piece& piece : pieces) out += (out.empty() ? "" : std::string(separator)) + piece.tight(binding);
+    for (const Piece& piece : pieces)
+      out += (out.empty() ? "" : std::string(separator)) + piece.tight(binding);
     return out;
-  }
-
-  /// Symbol('s0', positive=True, integer=True)
-  std::optional<Piece> symbol() {
-    if (!take('\'')) return std::nullopt;
-    const std::string name(take_word());
-    if (name.empty() || !take('\'')) return std::nullopt;
-    std::string assumed;
-    while (!take(')')) {
-      if (!take(',')) return std::nullopt;
-      skip_space();
-      const std::string_view key = take_word();
-      if (key.empty() || !take('=')) return std::nullopt;
-      const std::string_view value = take_word();
-      if (value != "True" && value != "False") return std::nullopt;
-      assumed += (assumed.empty() ? "" : ", ") + std::string(key) + "=" + std::string(value);
-    }
-    assumptions_.emplace(name, assumed);
-    return Piece{name};
   }
 
   std::string_view take_word() {
@@ -103,22 +84,50 @@ class Parser {
   }
 
   std::string_view text_;
-  SymbolAssumptions& assumptions_;
   std::size_t at_ = 0;
 };
 
+/// Every Symbol('s0', positive=True, integer=True) by its name; what it says of the symbol goes to `assumptions`.
+std::optional<std::string> name_symbols(std::string_view text, SymbolAssumptions& assumptions) {
+  constexpr std::string_view kOpen = "Symbol('";
+  std::string out;
+  for (std::size_t at = 0;;) {
+    const std::size_t begin = text.find(kOpen, at);
+    out += text.substr(at, begin - at);
+    if (begin == std::string_view::npos) return out;
+    const std::size_t name_at = begin + kOpen.size(), quote = text.find('\'', name_at),
+                      close = text.find(')', quote);
+    if (close == std::string_view::npos) return std::nullopt;
+    const std::string name(text.substr(name_at, quote - name_at));
+    std::string_view assumed = text.substr(quote + 1, close - quote - 1);
+    if (assumed.starts_with(", ")) assumed.remove_prefix(2);
+    const bool plain = std::all_of(assumed.begin(), assumed.end(), [](char c) {
+      return is_name_char(c) || c == '=' || c == ',' || c == ' ';
+    });
+    if (name.empty() || !plain || !std::all_of(name.begin(), name.end(), is_name_char)) return std::nullopt;
+    assumptions.emplace(name, assumed);
+    out += name;
+    at = close + 1;
+  }
+}
+
 bool is_short_form(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return is_name_char(c) || std::string_view(" ()+-*/,%<>=!&|~.").find(c) != std::string_view::npos;
-  }) && text.find("__") == std::string_view::npos && text.find('.') == std::string_view::npos;
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) {
+                       return is_name_char(c) ||
+                              std::string_view(" ()+-*/,%<>=!&|~.").find(c) != std::string_view::npos;
+                     }) &&
+         text.find("__") == std::string_view::npos && text.find('.') == std::string_view::npos;
 }
 
 }  // namespace
 
 std::optional<std::string> read_symbolic(std::string_view text, SymbolAssumptions& assumptions) {
   if (text.empty() || text.size() > kMaxLength) return std::nullopt;
-  if (auto parsed = Parser(text, assumptions).parse()) return is_short_form(*parsed) ? parsed : std::nullopt;
-  return is_short_form(text) ? std::optional(std::string(text)) : std::nullopt;
+  const auto named = name_symbols(text, assumptions);
+  if (!named) return std::nullopt;
+  const std::string short_form = Parser(*named).parse().value_or(*named);
+  return is_short_form(short_form) ? std::optional(short_form) : std::nullopt;
 }
 
 std::string write_symbolic(std::string_view expression, const SymbolAssumptions& assumptions) {
@@ -137,7 +146,9 @@ std::string write_symbolic(std::string_view expression, const SymbolAssumptions&
       out += word;
     } else {
       const bool given = known != assumptions.end() && !known->second.empty();
-      const std::string assumed = given ? known->second : word[0] == 's' ? "positive=True, integer=True" : "integer=True";
+      const std::string assumed = given            ? known->second
+                                  : word[0] == 's' ? "positive=True, integer=True"
+                                                   : "integer=True";
       out += "Symbol('" + word + "', " + assumed + ")";
     }
   }

@@ -19,25 +19,28 @@ TEST(AllowedOps, TakesNamesApart) {
 }
 
 TEST(AllowedOps, LetsPureTensorOpsRun) {
-  for (const char* target : {"aten.linear.default", "aten.relu_.default", "aten.lstm.input", "aten.__and__.Tensor",
-                             "aten.index_put_.default", "aten.sym_size.int", "aten.scaled_dot_product_attention.default",
-                             "_operator.mul", "torch.sym_max", "pollard.rnn.default"})
+  for (const char* target :
+       {"aten.linear.default", "aten.relu_.default", "aten.lstm.input", "aten.__and__.Tensor",
+        "aten.index_put_.default", "aten.sym_size.int", "aten.scaled_dot_product_attention.default",
+        "_operator.mul", "torch.sym_max", "pollard.rnn.default"})
     EXPECT_TRUE(is_allowed(target)) << target;
 }
 
 TEST(AllowedOps, KeepsOutWhatReachesBeyondTensors) {
-  for (const char* target : {"aten.from_file.default", "aten.save.default", "aten._print.default", "aten.set_.source_Storage",
-                             "aten.resize_.default", "aten.manual_seed.default", "aten.set_data.default",
-                             "aten._cudnn_init_dropout_state.default", "aten.record_stream.default", "aten.add.out",
-                             "aten.linear.out", "torchvision.nms.default", "prim.Print", "quantized.linear.default",
-                             "os.system", "_operator.attrgetter", "_operator.call", "aten", ""})
+  for (const char* target :
+       {"aten.from_file.default", "aten.save.default", "aten._print.default", "aten.set_.source_Storage",
+        "aten.resize_.default", "aten.manual_seed.default", "aten.set_data.default",
+        "aten._cudnn_init_dropout_state.default", "aten.record_stream.default", "aten.add.out",
+        "aten.linear.out", "torchvision.nms.default", "prim.Print", "quantized.linear.default", "os.system",
+        "_operator.attrgetter", "_operator.call", "aten", ""})
     EXPECT_FALSE(is_allowed(target)) << target;
 }
 
 TEST(AllowedOps, NoAllowedOpTakesAFileNameOrACallback) {
   for (const c10::OperatorName& name : c10::Dispatcher::singleton().getAllOpNames()) {
     if (!name.name.starts_with("aten::")) continue;
-    std::string target = "aten." + name.name.substr(6) + "." + (name.overload_name.empty() ? "default" : name.overload_name);
+    std::string target =
+        "aten." + name.name.substr(6) + "." + (name.overload_name.empty() ? "default" : name.overload_name);
     const auto handle = c10::Dispatcher::singleton().findSchema(name);
     if (!handle || !is_allowed(target)) continue;
     for (const c10::Argument& argument : handle->schema().arguments()) {

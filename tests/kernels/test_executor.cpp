@@ -55,7 +55,8 @@ TEST(Executor, DifferentiatesWithRespectToWeightsWhenAsked) {
 
 TEST(Executor, RunsAllFloatingArithmeticInTheTypeAsked) {
   ProgramBuilder b;
-  const ValueId w = b.weight("w", {3, 4}, graph::Input::Kind::Parameter, DType::BFloat16), x = b.input("x", {2, 4});
+  const ValueId w = b.weight("w", {3, 4}, graph::Input::Kind::Parameter, DType::BFloat16),
+                x = b.input("x", {2, 4});
   const ValueId low = b.tensor("low", {2, 4}, DType::BFloat16), y = b.tensor("y", {2, 3}, DType::BFloat16);
   const ValueId grid = b.tensor("grid", {3}, DType::Float32), third = b.tensor("third", {3});
   const ValueId whole = b.tensor("whole", {3}, DType::Int64), z = b.tensor("z", {2, 3});
@@ -82,7 +83,8 @@ TEST(Executor, NeverWritesToWeightsOrInputs) {
   const ValueId doubled = b.tensor("doubled", {4}), sum = b.tensor("sum", {2, 4});
   b.op("aten.select.int", {{"self", x}, {"dim", std::int64_t{0}}, {"index", std::int64_t{1}}}, {row});
   b.op("aten.zero_.default", {{"self", row}}, {zeroed});
-  b.op("aten.dropout.default", {{"input", w}, {"p", 0.5}, {"train", false}}, {seen});  // gives its argument back
+  b.op("aten.dropout.default", {{"input", w}, {"p", 0.5}, {"train", false}},
+       {seen});  // gives its argument back
   b.op("aten.mul_.Tensor", {{"self", seen}, {"other", 2.0}}, {doubled});
   b.op("aten.add.Tensor", {{"self", x}, {"other", w}}, {sum});
   b.output(sum);
@@ -98,11 +100,20 @@ TEST(Executor, NeverWritesToWeightsOrInputs) {
 ProgramBuilder batch_norm() {
   ProgramBuilder b;
   const auto buffer = graph::Input::Kind::Buffer;
-  const ValueId mean = b.weight("mean", {4}, buffer), var = b.weight("var", {4}, buffer), x = b.input("x", {8, 4});
+  const ValueId mean = b.weight("mean", {4}, buffer), var = b.weight("var", {4}, buffer),
+                x = b.input("x", {8, 4});
   const ValueId y = b.tensor("y", {8, 4}), z = b.tensor("z", {8, 4});
   b.op("aten.batch_norm.default",
-       {{"input", x}, {"weight", Arg()}, {"bias", Arg()}, {"running_mean", mean}, {"running_var", var},
-        {"training", false}, {"momentum", 0.1}, {"eps", 1e-5}, {"cudnn_enabled", false}}, {y});
+       {{"input", x},
+        {"weight", Arg()},
+        {"bias", Arg()},
+        {"running_mean", mean},
+        {"running_var", var},
+        {"training", false},
+        {"momentum", 0.1},
+        {"eps", 1e-5},
+        {"cudnn_enabled", false}},
+       {y});
   b.op("aten.dropout.default", {{"input", y}, {"p", 0.5}, {"train", false}}, {z});
   b.output(z);
   return b;
@@ -148,7 +159,8 @@ TEST(Executor, SpreadsListsOverOutputs) {
   ProgramBuilder b;
   const ValueId x = b.input("x", {4, 2});
   const ValueId a = b.tensor("a"), c = b.tensor("c"), values = b.tensor("values"), order = b.tensor("order");
-  b.op("aten.split_with_sizes.default", {{"self", x}, {"split_sizes", Arg::List{std::int64_t{1}, std::int64_t{3}}}}, {a, c});
+  b.op("aten.split_with_sizes.default",
+       {{"self", x}, {"split_sizes", Arg::List{std::int64_t{1}, std::int64_t{3}}}}, {a, c});
   b.op("aten.max.dim", {{"self", c}, {"dim", std::int64_t{0}}}, {values, order});
   for (ValueId id : {a, values}) b.output(id);
   const at::Tensor input = at::randn({4, 2});
@@ -159,7 +171,8 @@ TEST(Executor, SpreadsListsOverOutputs) {
 
 TEST(Executor, TakesNoneAmongAListOfTensors) {
   ProgramBuilder b;
-  const ValueId x = b.input("x", {3, 4}), picks = b.input("picks", {2}, DType::Int64), y = b.tensor("y", {3, 2});
+  const ValueId x = b.input("x", {3, 4}), picks = b.input("picks", {2}, DType::Int64),
+                y = b.tensor("y", {3, 2});
   b.op("aten.index.Tensor", {{"self", x}, {"indices", Arg::List{Arg(), picks}}}, {y});
   b.output(y);
   const at::Tensor input = at::randn({3, 4}), index = at::tensor({2, 0}, at::kLong);

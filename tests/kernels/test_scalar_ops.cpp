@@ -10,7 +10,8 @@ namespace pollard::kernels {
 namespace {
 
 using Args = std::vector<c10::IValue>;
-constexpr std::int64_t kMin = std::numeric_limits<std::int64_t>::min(), kMax = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t kMin = std::numeric_limits<std::int64_t>::min(),
+                       kMax = std::numeric_limits<std::int64_t>::max();
 
 std::int64_t integer(const char* op, std::int64_t a, std::int64_t b) {
   return run_scalar_op(op, {a, b}).toInt();

@@ -35,7 +35,9 @@ class ProgramBuilder {
   }
 
   void op(std::string target, std::vector<graph::NamedArg> args, std::vector<graph::ValueId> outputs) {
-    program.ops.push_back({.target = std::move(target), .args = std::move(args), .outputs = std::move(outputs),
+    program.ops.push_back({.target = std::move(target),
+                           .args = std::move(args),
+                           .outputs = std::move(outputs),
                            .name = "op_" + std::to_string(program.ops.size())});
   }
 
