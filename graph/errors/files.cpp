@@ -153,6 +153,11 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      " nothing, and sorting them would be undefined.",
      "error[E0350] \"layer.0.weight\": 3 NaN and 0 infinite values among 4096",
      "Take the last good checkpoint; --allow-nonfinite keeps such units whole."},
+    {"E0351", Exit::BadFile, "not a boolean",
+     "A boolean tensor holds bytes other than 0 and 1. What a program makes of them is undefined, so the "
+     "file is refused.",
+     "error[E0351] m.safetensors: \"mask\" is boolean but holds the byte 7",
+     "Write the file again from a boolean tensor."},
     {"E0360", Exit::BadFile, "bad exported program",
      "The JSON of a torch.export archive lacks a field, or has a value of another type than the "
      "format says.",
@@ -166,12 +171,10 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "The program of a torch.export archive names a weight the archive does not hold.",
      "error[E0362] m.pt2: weight \"fc.weight\" is not in the archive",
      "Export the model again with torch.export.save."},
-    {"E0370", Exit::BadFile,
-     "golden cannot be read",
+    {"E0370", Exit::BadFile, "golden cannot be read",
      "A golden is a JSON file with a network's configuration and reference outputs. This file cannot be "
      "read, or is not JSON.",
-     "error[E0370] resnet50.json: is not JSON",
-     "tests/golden/README.md describes the format."},
+     "error[E0370] resnet50.json: is not JSON", "tests/golden/README.md describes the format."},
     {"E0371", Exit::BadFile, "no WordPiece vocabulary",
      "A sentence is split into pieces that a model's vocab.txt lists, one a line. This list lacks [PAD], [UNK], "
      "[CLS] or [SEP], so it belongs to another kind of tokenizer.",

@@ -95,6 +95,7 @@ SafetensorsReader::SafetensorsReader(std::shared_ptr<const ByteSource> source, b
 at::Tensor SafetensorsReader::read(const TensorInfo& info) const {
   at::Tensor tensor = new_tensor(info.shape, info.dtype);
   source_->read_at(info.offset, tensor_data(tensor));
+  check_booleans(tensor, source_->name(), info.name);
   return tensor;
 }
 

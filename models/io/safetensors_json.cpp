@@ -15,6 +15,7 @@ namespace pollard::models::io {
 namespace {
 
 constexpr std::size_t kDeepest = 8;
+constexpr std::size_t kMostTensors = 1'000'000;
 constexpr std::size_t kLongestList = 1024;  // the rank limit proper is checked, and explained, later
 
 /// Counts the characters the parser has taken, so that callbacks know where they are.
@@ -102,6 +103,8 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
     if (place_ == Place::Field) {
       for (const char* field : {"dtype", "shape", "data_offsets"})
         if (!fields_.contains(field)) entry_error("lacks " + in_quotes(field));
+      if (header.tensors.size() == kMostTensors)
+        entry_error("is one of more than " + std::to_string(kMostTensors));
       header.tensors.push_back(std::move(current_));
     }
     place_ = place_ == Place::Top ? Place::End : Place::Top;

@@ -4,6 +4,8 @@
 #include <ATen/EmptyTensor.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
+
 #include "graph/error.h"
 #include "kernels/executor.h"
 #include "models/io/text.h"
@@ -27,6 +29,20 @@ at::Tensor new_tensor(at::IntArrayRef shape, graph::DType dtype) {
 std::span<std::byte> tensor_data(const at::Tensor& tensor) {
   POLLARD_CHECK(tensor.is_contiguous() && tensor.is_cpu(), "a contiguous CPU tensor");
   return {static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()};
+}
+
+void check_booleans(const at::Tensor& tensor, const std::string& subject, const std::string& name) {
+  if (tensor.scalar_type() != at::kBool) return;
+  const auto bytes = tensor_data(tensor);
+  const auto bad = std::find_if(bytes.begin(), bytes.end(), [](std::byte b) { return b > std::byte{1}; });
+  if (bad == bytes.end()) return;
+  throw UserError({.code = "E0351",
+                   .exit = Exit::BadFile,
+                   .subject = subject,
+                   .message = in_quotes(name) + " is boolean but holds the byte " +
+                              std::to_string(std::to_integer<int>(*bad)),
+                   .where = "element " + std::to_string(bad - bytes.begin()),
+                   .help = "write it again from a boolean tensor"});
 }
 
 }  // namespace pollard::models::io

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 
 #include "graph/program.h"
 
@@ -16,5 +17,9 @@ at::Tensor new_tensor(at::IntArrayRef shape, graph::DType dtype);
 
 /// The elements of a contiguous CPU tensor as bytes.
 std::span<std::byte> tensor_data(const at::Tensor& tensor);
+
+/// Throws E0351 when a Bool tensor read from `subject` holds another byte than 0 or 1, which C++ could not
+/// compute with. Other types hold a valid number whatever their bytes are.
+void check_booleans(const at::Tensor& tensor, const std::string& subject, const std::string& name);
 
 }  // namespace pollard::models::io

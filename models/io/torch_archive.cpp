@@ -170,6 +170,7 @@ void TorchArchive::check(const std::vector<Named>& tensors) const {
 at::Tensor TorchArchive::read_storage(const ZipEntry& entry, graph::DType dtype) const {
   at::Tensor storage = new_tensor({static_cast<std::int64_t>(entry.size) / graph::dtype_size(dtype)}, dtype);
   zip_.read_into(entry, tensor_data(storage));
+  check_booleans(storage, zip_.name(), entry.name);
   if (swap_bytes_) reverse_each(tensor_data(storage), swap_width(dtype));
   return storage;
 }

@@ -203,19 +203,27 @@ std::vector<DirectoryEntry> read_central_directory(const ByteSource& source,
   return entries;
 }
 
+/// A local zip64 field holds both sizes, the header's offset, or all three (miniz writes any of these); sizes
+/// may be zero when a descriptor follows the data.
+bool zip64_agrees(const DirectoryEntry& entry, std::span<const std::uint64_t> values, bool later) {
+  if (values.size() > 3) return false;
+  if (values.size() % 2 == 1 && values.back() != entry.header_offset) return false;
+  if (values.size() < 2) return true;
+  const auto known = [&](std::uint64_t size) { return size == entry.size || (later && size == 0); };
+  return known(values[0]) && known(values[1]);
+}
+
 /// With a descriptor after the data the local header may hold zeros; otherwise it must repeat the central
 /// one.
 bool local_numbers_agree(const DirectoryEntry& entry, std::uint32_t crc, std::uint32_t stored,
                          std::uint32_t size, std::span<const std::uint64_t> zip64) {
   const bool later = (entry.flags & kFlagDescriptor) != 0;
-  const auto agrees = [&](std::uint32_t field, std::uint64_t value) {
-    return field == value || (later && field == 0) || (field == kSeeZip64 && (later || !zip64.empty()));
+  const auto agrees = [&](std::uint32_t field) {
+    if (field == kSeeZip64 && zip64.size() >= 2) return true;
+    return field == entry.size || (later && field == 0);
   };
-  const auto known = [&](std::uint64_t value) {
-    return value == entry.size || value == entry.header_offset || (later && value == 0);
-  };
-  return (crc == entry.crc || (later && crc == 0)) && agrees(stored, entry.size) &&
-         agrees(size, entry.size) && std::all_of(zip64.begin(), zip64.end(), known);
+  return (crc == entry.crc || (later && crc == 0)) && agrees(stored) && agrees(size) &&
+         zip64_agrees(entry, zip64, later);
 }
 
 void read_local_header(const ByteSource& source, DirectoryEntry& entry, std::uint64_t limit) {

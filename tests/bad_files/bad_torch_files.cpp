@@ -2,6 +2,8 @@
 #include <iterator>
 #include <utility>
 
+#include "models/io/bytes.h"
+#include "models/io/crc32.h"
 #include "tests/bad_files/builders.h"
 #include "tests/bad_files/make_bad_files.h"
 
@@ -126,6 +128,24 @@ std::vector<BadFile> all_bad_files() {
   return all;
 }
 
+namespace {
+
+/// The headers PyTorch writes for an entry above 4 GiB: sizes zero or in zip64 fields, a wide descriptor
+/// behind.
+std::string with_wide_descriptor() {
+  RawZip zip = torch_zip(state_dict({{}}), {{"0", floats(6)}});
+  RawEntry& entry = zip.entries.front();
+  const std::uint64_t size = entry.data.size();
+  const std::uint32_t crc = models::io::crc32(models::io::as_bytes(entry.data));
+  entry.flags = 0x0808;
+  entry.local_size = 0;
+  entry.local_extra = little(1, 2) + little(24, 2) + little(size, 8) + little(0, 8) + little(0, 8);
+  entry.tail = "PK\x07\x08" + little(crc, 4) + little(size, 8) + little(size, 8);
+  return zip.bytes();
+}
+
+}  // namespace
+
 std::vector<GoodFile> good_files() {
   const std::string tensor = R"("a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]})";
   const std::string spare = R"("e":{"dtype":"F32","shape":[0,5],"data_offsets":[24,24]})";
@@ -159,6 +179,7 @@ std::vector<GoodFile> good_files() {
       {"view.pt",
        torch_zip(state_dict({{.offset = 1, .shape = {2, 2}, .stride = {1, 2}}}), {{"0", floats(6)}}).bytes(),
        {"weight"}},
+      {"wide_descriptor.pt", with_wide_descriptor(), {"weight"}},
       {"training.pt", torch_zip(nested.bytes(), {{"0", floats(6)}}).bytes(), {"w"}},
   };
 }

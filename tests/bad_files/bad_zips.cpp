@@ -103,6 +103,11 @@ std::vector<BadFile> bad_zip64() {
             zip.entries[2].central_size = 0xFFFFFFFF;
             zip.entries[2].central_extra = past;
           }),
+      bad(16, "local_zip64_size_differs", "E0320", {"two headers", "differ"},
+          [&](RawZip& zip) {
+            zip.entries[2].local_size = 0xFFFFFFFF;
+            zip.entries[2].local_extra = past;
+          }),
       bad(16, "zip64_size_missing", "E0320", {"lacks its zip64 sizes"},
           [](RawZip& zip) { zip.entries[2].central_size = 0xFFFFFFFF; }),
       bad(16, "zip64_field_twice", "E0320", {"two zip64 fields"},

@@ -19,7 +19,8 @@ std::string local_record(const RawEntry& entry) {
          little(entry.local_method.value_or(entry.method), 2) + little(0, 4) + little(crc_of(entry), 4) +
          little(entry.data.size(), 4) +
          little(entry.local_size.value_or(static_cast<std::uint32_t>(entry.data.size())), 4) +
-         little(name.size(), 2) + little(entry.local_extra.size(), 2) + name + entry.local_extra + entry.data;
+         little(name.size(), 2) + little(entry.local_extra.size(), 2) + name + entry.local_extra +
+         entry.data + entry.tail;
 }
 
 std::string central_record(const RawEntry& entry, std::uint64_t offset) {

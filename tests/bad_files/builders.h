@@ -30,6 +30,7 @@ struct RawEntry {
   std::optional<std::uint32_t> central_offset;
   std::string local_extra;
   std::string central_extra;
+  std::string tail;  ///< bytes after the data
 };
 
 struct RawZip {

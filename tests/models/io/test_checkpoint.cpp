@@ -250,6 +250,16 @@ TEST(Pickle, IntegersKeepTheirSign) {
   EXPECT_EQ(value("M\xff\xff"), 65535);
 }
 
+TEST(Booleans, OtherThanZeroAndOneAreRefused) {
+  const std::string header = R"({"mask":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]}})";
+  const auto safetensors = in_memory(bad_files::safetensors(header, std::string_view("\0\1\7", 3)));
+  expect_error("E0351", Exit::BadFile, {"\"mask\"", "byte 7", "element 2"},
+               [&] { read_checkpoint(safetensors); });
+  const RawTensor mask{.storage_type = "BoolStorage", .storage_elements = 2, .shape = {2}, .stride = {1}};
+  const auto zip = in_memory(torch_zip(state_dict({mask}), {{"0", "\x01\x02"}}).bytes());
+  expect_error("E0351", Exit::BadFile, {"data/0", "byte 2"}, [&] { read_checkpoint(zip); });
+}
+
 TEST(Memory, ThatDoesNotExistIsAnEnvironmentError) {
   expect_error("E0504", Exit::Environment, {"256.0 TiB"}, [] {
     new_tensor({std::int64_t{1} << 40, 64}, graph::DType::Float32);
