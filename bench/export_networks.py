@@ -213,6 +213,8 @@ def excite(model):
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, p in model.named_parameters():
+            if p.dim() > 1 and not p.any():  # heads that start at zero would hide every difference
+                p.normal_(std=p.shape[-1] ** -0.5, generator=generator)
             if p.dim() <= 1:
                 p.add_(0.1 * torch.randn(p.shape, generator=generator))
             elif any(key in name for key in ("query", "key", "q_proj", "k_proj", "in_proj", "qkv", "c_attn")):
