@@ -70,6 +70,11 @@ const c10::Type& unwrap(const c10::Type& type) {
                                                     : type;
 }
 
+/// Normalisation by the batch in training and evaluation alike, as weight standardisation writes it.
+bool lacks_running_statistics(const graph::Op& op) {
+  return op.base_name().ends_with("batch_norm") && !op.tensor("running_mean");
+}
+
 bool is_list_of_values(const Arg& arg) { return arg.as<Arg::List>() && !graph::values_in(arg).empty(); }
 
 }  // namespace
@@ -248,7 +253,8 @@ void OpCall::find_rewritten(const graph::Program& program) {
       if (constants_[i].isNone() && makes_from_nothing && floating) factory_dtype_ = i;
     } else if (type.kind() == c10::TypeKind::DeviceObjType) {
       if (!constants_[i].isNone() || makes_from_nothing) devices_.push_back(i);
-    } else if (type.kind() == c10::TypeKind::BoolType && (name == "train" || name == "training")) {
+    } else if (type.kind() == c10::TypeKind::BoolType && (name == "train" || name == "training") &&
+               !lacks_running_statistics(*op_)) {
       train_flags_.push_back(i);
     } else if (name == "dropout_p") {
       dropout_probability_ = i;

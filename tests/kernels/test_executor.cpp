@@ -141,6 +141,25 @@ TEST(Executor, WithoutTrainingAProgramExportedInTrainModeEvaluates) {
   EXPECT_TRUE(at::allclose(Executor(b.program).run(weights, {x}).at(0), x / std::sqrt(1 + 1e-5)));
 }
 
+TEST(Executor, NormalisationWithoutRunningStatisticsAlwaysUsesTheBatch) {
+  ProgramBuilder b;
+  const ValueId x = b.input("x", {8, 4}), y = b.tensor("y", {8, 4});
+  b.op("aten.batch_norm.default",
+       {{"input", x},
+        {"weight", Arg()},
+        {"bias", Arg()},
+        {"running_mean", Arg()},
+        {"running_var", Arg()},
+        {"training", true},
+        {"momentum", 0.1},
+        {"eps", 0.0},
+        {"cudnn_enabled", false}},
+       {y});
+  b.output(y);
+  const at::Tensor out = Executor(b.program).run({}, {at::randn({8, 4}) + 5}).at(0);
+  EXPECT_LT(out.mean(0).abs().max().item<float>(), 1e-5);
+}
+
 TEST(Executor, ComputesSizesAsItGoes) {
   ProgramBuilder b;
   const ValueId x = b.input("x", {2, 6});

@@ -66,7 +66,7 @@ double distance(const at::Tensor& given, const models::io::Json& record) {
   for (std::size_t i = 0; i < index.size(); ++i)
     worst = std::max(worst, std::abs(flat.const_data_ptr<double>()[index[i]] - values[i]) / largest);
   const double norm = std::max(record.at("l2").get<double>(), 1e-12);
-  worst = std::max(worst, std::abs(flat.norm().item<double>() - norm) / norm);
+  worst = std::max(worst, std::abs(flat.norm().item<double>() - record.at("l2").get<double>()) / norm);
   return std::max(worst,
                   std::abs(flat.sum().item<double>() - record.at("sum").get<double>()) /
                       (norm * std::sqrt(static_cast<double>(std::max<std::int64_t>(flat.numel(), 1)))));
