@@ -58,6 +58,9 @@ struct Family {
   std::string description;  ///< one line
   std::vector<Published> published;
 
+  /// Specs that build in no time, one for each variant worth a test: every test of families runs on them.
+  std::vector<std::string> small_specs;
+
   /// Names of golden files' "arch" that are this family; a trailing * matches any ending.
   std::vector<std::string> golden_archs;
 

@@ -56,7 +56,8 @@ class Result {
   static Result dict(std::vector<Named> items);  ///< keeps the order
 
   Kind kind() const { return kind_; }
-  const std::vector<Named>& items() const { return items_; }  ///< names are empty but in a dictionary
+  const std::vector<Named>& items() const& { return items_; }  ///< names are empty but in a dictionary
+  const std::vector<Named>& items() const&& = delete;  // for (... : network.forward(x).items()) would dangle
   const at::Tensor& first() const { return items_.front().second; }
 
  private:
@@ -71,7 +72,8 @@ class Network : public Module {
   /// One entry an input of forward, in order.
   virtual std::vector<Example> examples() const = 0;
   /// Inputs of the example shapes on `device`; a pure function of their names, so the same every time.
-  std::vector<at::Tensor> example_inputs(at::Device device = at::kCPU) const;
+  /// Networks whose inputs must agree with each other (edges of a graph) override it.
+  virtual std::vector<at::Tensor> example_inputs(at::Device device = at::kCPU) const;
 };
 
 }  // namespace pollard::models

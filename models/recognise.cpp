@@ -51,6 +51,10 @@ void match_patterns(const Family& family, const Shapes& shapes, Match& match) {
   match.matched = std::min(match.matched, match.given);
 }
 
+bool is_learnt(const Module::Entry& entry) {
+  return entry.is_parameter() || entry.key.ends_with("running_mean") || entry.key.ends_with("running_var");
+}
+
 void match_names(const Family& family, const Shapes& shapes, Match& match) {
   const auto network = family.build(match.spec_json);
   std::set<std::string> used;
@@ -59,7 +63,7 @@ void match_names(const Family& family, const Shapes& shapes, Match& match) {
     const auto found = shapes.map().find(entry.key);
     if (found == shapes.map().end()) {
       // A tied name may be left out of a file, and so may counters and tables the constructor makes itself.
-      if (entry.is_parameter() && entry.tied_to.empty()) match.missing.push_back(entry.key), ++match.expected;
+      if (is_learnt(entry) && entry.tied_to.empty()) match.missing.push_back(entry.key), ++match.expected;
       continue;
     }
     ++match.expected;

@@ -34,6 +34,19 @@ std::int64_t checked(std::string_view name, const Json& value, Range range) {
   return number;
 }
 
+constexpr std::size_t kLongestList = 4096;
+
+std::vector<std::int64_t> checked_list(std::string_view name, const Json& list, Range each,
+                                       std::size_t longest) {
+  if (!list.is_array()) refuse(name, "is " + list.dump() + ", expected a list of whole numbers");
+  if (list.size() > longest)
+    refuse(name,
+           "has " + std::to_string(list.size()) + " entries, expected at most " + std::to_string(longest));
+  std::vector<std::int64_t> out;
+  for (const Json& item : list) out.push_back(checked(name, item, each));
+  return out;
+}
+
 class Reader : public Fields {
  public:
   explicit Reader(const Json& json) : json_(json) {}
@@ -43,14 +56,16 @@ class Reader : public Fields {
   }
   void integers(std::string_view name, std::vector<std::int64_t>& value, Range each,
                 std::size_t longest) override {
+    if (const Json* found = find(name)) value = checked_list(name, *found, each, longest);
+  }
+  void integer_lists(std::string_view name, std::vector<std::vector<std::int64_t>>& value,
+                     Range each) override {
     const Json* found = find(name);
     if (!found) return;
-    if (!found->is_array()) refuse(name, "is " + found->dump() + ", expected a list of whole numbers");
-    if (found->size() > longest)
-      refuse(name, "has " + std::to_string(found->size()) + " entries, expected at most " +
-                       std::to_string(longest));
+    if (!found->is_array() || found->size() > kLongestList)
+      refuse(name, "is no list of lists of whole numbers");
     value.clear();
-    for (const Json& item : *found) value.push_back(checked(name, item, each));
+    for (const Json& item : *found) value.push_back(checked_list(name, item, each, kLongestList));
   }
   void real(std::string_view name, double& value) override {
     const Json* found = find(name);
@@ -105,6 +120,9 @@ class Writer : public Fields {
     json[std::string(name)] = value;
   }
   void integers(std::string_view name, std::vector<std::int64_t>& value, Range, std::size_t) override {
+    json[std::string(name)] = value;
+  }
+  void integer_lists(std::string_view name, std::vector<std::vector<std::int64_t>>& value, Range) override {
     json[std::string(name)] = value;
   }
   void real(std::string_view name, double& value) override { json[std::string(name)] = value; }

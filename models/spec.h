@@ -32,6 +32,9 @@ class Fields {
   virtual void integer(std::string_view name, std::int64_t& value, Range range = {}) = 0;
   virtual void integers(std::string_view name, std::vector<std::int64_t>& value, Range each = {},
                         std::size_t longest = 4096) = 0;
+  /// Lists of lists: the stages of a plain convolutional network.
+  virtual void integer_lists(std::string_view name, std::vector<std::vector<std::int64_t>>& value,
+                             Range each = {}) = 0;
   virtual void real(std::string_view name, double& value) = 0;
   virtual void flag(std::string_view name, bool& value) = 0;
   /// An empty `choices` allows any text.

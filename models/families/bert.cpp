@@ -203,6 +203,10 @@ Family bert() {
       {"bert-base-uncased", "{}", 109'482'240},
       {"bert-base-uncased-mlm", R"({"prefix":"bert.","pooler":false,"mlm_head":true})", 109'514'298}};
   f.golden_archs = {"bert*", "minilm*"};
+  f.small_specs = {R"({"vocab_size":97,"hidden_size":32,"num_hidden_layers":2,"num_attention_heads":4,
+                       "intermediate_size":48,"max_position_embeddings":40,"attention_sizes":[32,16]})",
+                   R"({"vocab_size":97,"hidden_size":32,"num_hidden_layers":1,"num_attention_heads":4,
+                       "intermediate_size":48,"prefix":"bert.","pooler":false,"mlm_head":true})"};
   f.spec_from_shapes = guess;
   // Files of models with a head repeat the tied decoder; older ones call LayerNorm's parameters gamma and
   // beta.

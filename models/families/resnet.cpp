@@ -230,6 +230,9 @@ Family resnet() {
                  {"resnext50_32x4d", R"({"groups":32,"width_per_group":4})", 25'028'904},
                  {"wide_resnet50_2", R"({"width_per_group":128})", 68'883'240}};
   f.golden_archs = {"resnet"};
+  f.small_specs = {R"({"layers":[1,1,1,1],"width_per_group":8,"num_classes":10,"image_size":64})",
+                   R"({"layers":[2,1,1,1],"groups":4,"width_per_group":8,"image_size":64})",
+                   R"({"layers":[1,1,1,2],"block":"BasicBlock","num_classes":10,"image_size":64})"};
   f.spec_from_shapes = guess_resnet;
   return f;
 }
@@ -238,6 +241,7 @@ Family cifar_resnet() {
   Family f = make_family<CifarSpec, CifarResNet>("cifar_resnet", "ResNet-20/56 and kin for 32x32 images");
   f.published = {{"cifar_resnet20", "{}", 272'474}, {"cifar_resnet56", R"({"depth":56})", 855'770}};
   f.golden_archs = {"cifar_resnet"};
+  f.small_specs = {R"({"depth":8})", R"({"depth":11,"block":"bottleneck","num_filters":[8,4,8,16]})"};
   f.spec_from_shapes = guess_cifar;
   return f;
 }

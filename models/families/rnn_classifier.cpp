@@ -151,6 +151,11 @@ Family rnn_classifier() {
                  {"gru_model", R"({"kind":"gru","output_size":10})", 1'780'746},
                  {"rnn_model", R"({"kind":"rnn","output_size":10})", 597'002}};
   f.golden_archs = {"lstm_model", "gru_model", "rnn_model"};
+  f.small_specs = {
+      R"({"vocab":50,"input_size":8,"hidden_size":6})",
+      R"({"kind":"gru","input_size":8,"hidden_size":6,"last":"hidden"})",
+      R"({"kind":"rnn","nonlinearity":"relu","input_size":8,"hidden_size":6,"bidirectional":false,
+                       "bias":false,"num_layers":1})"};
   f.spec_from_shapes = guess;
   return f;
 }
@@ -159,6 +164,7 @@ Family agnews_lstm() {
   Family f = make_family<AgNewsSpec, AgNewsLstm>("agnews_lstm", "DepGraph's bidirectional LSTM for AG News");
   f.published = {{"agnews_lstm", "{}", 3'040'836}};
   f.golden_archs = {"depgraph_agnews_lstm"};
+  f.small_specs = {R"({"input_dim":50,"embedding_dim":8,"hidden_dim":6})"};
   f.spec_from_shapes = guess_agnews;
   return f;
 }

@@ -247,46 +247,5 @@ TEST(Capture, TrainModeIsRecordedAsSuch) {
   EXPECT_EQ(lines_with(capture(network).program, "train=True"), 1);
 }
 
-/// The whole road of a family: capture without weights, run with them, at other sizes than it was traced at.
-class FamilyCapture : public testing::TestWithParam<std::pair<const char*, const char*>> {};
-
-TEST_P(FamilyCapture, ComputesWhatTheNetworkComputes) {
-  const auto& [name, spec] = GetParam();
-  const auto network = find_family(name)->build(spec);
-  network->initialise(at::Generator());
-  const Captured captured = capture(*network);
-  EXPECT_FALSE(captured.program.symbols.empty());
-  expect_same_outputs(*network, captured, network->example_inputs());
-  const auto examples = network->examples();
-  Inputs larger;
-  for (std::size_t i = 0; const at::Tensor& input : network->example_inputs()) {
-    at::Tensor more = input;
-    for (std::int64_t d = 0; const Dim& dim : examples[i].shape) {
-      if (!dim.symbol.empty())
-        more = at::cat({more, more, more}, d).narrow(d, 0, dim.symbol == "batch" ? 5 : 19);
-      ++d;
-    }
-    larger.push_back(more.contiguous());
-    ++i;
-  }
-  expect_same_outputs(*network, captured, larger);
-}
-
-INSTANTIATE_TEST_SUITE_P(
-    All, FamilyCapture,
-    testing::Values(
-        std::pair{"bert", R"({"vocab_size":97,"hidden_size":32,"num_hidden_layers":2,"num_attention_heads":4,
-                              "intermediate_size":48,"max_position_embeddings":40})"},
-        std::pair{"bert", R"({"vocab_size":97,"hidden_size":32,"num_hidden_layers":1,"num_attention_heads":4,
-                              "intermediate_size":48,"prefix":"bert.","pooler":false,"mlm_head":true})"},
-        std::pair{"resnet", R"({"layers":[1,1,1,1],"width_per_group":8,"num_classes":10,"image_size":64})"},
-        std::pair{"resnet", R"({"layers":[1,1,1,1],"groups":4,"width_per_group":8,"image_size":64})"},
-        std::pair{"cifar_resnet", R"({"depth":8})"},
-        std::pair{"rnn_classifier", R"({"vocab":50,"input_size":8,"hidden_size":6})"},
-        std::pair{"rnn_classifier", R"({"kind":"gru","input_size":8,"hidden_size":6,"last":"hidden"})"},
-        std::pair{"rnn_classifier", R"({"kind":"rnn","nonlinearity":"relu","input_size":8,"hidden_size":6,
-                                        "bidirectional":false,"bias":false,"num_layers":1})"},
-        std::pair{"agnews_lstm", R"({"input_dim":50,"embedding_dim":8,"hidden_dim":6})"}));
-
 }  // namespace
 }  // namespace pollard::models

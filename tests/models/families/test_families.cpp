@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include <set>
 
 #include "graph/error.h"
+#include "models/capture.h"
 #include "models/registry.h"
 
 namespace pollard::models {
 namespace {
+
+using Inputs = std::vector<at::Tensor>;
 
 TEST(Families, HavePublishedParameterCounts) {
   for (const Family& family : families())
@@ -26,21 +32,30 @@ TEST(Families, HaveDistinctNamesAndOneLineDescriptions) {
   EXPECT_EQ(find_family("no such family"), nullptr);
 }
 
+/// All specs a family lists, with a name for messages.
+std::vector<std::pair<std::string, std::string>> specs_of(const Family& family) {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const Published& size : family.published) out.emplace_back(size.name, size.spec_json);
+  for (const std::string& spec : family.small_specs) out.emplace_back(family.name + " " + spec, spec);
+  return out;
+}
+
 Shapes shapes_of(Network& network) {
   Shapes::Map map;
   for (const auto& entry : network.entries())
     if (entry.is_parameter() || entry.slot->persistent) map.emplace(entry.key, entry.tensor().sizes().vec());
-  return Shapes(std::move(map));
+  return Shapes(std::move(map), [](const auto&, const auto&) { return true; });
 }
 
 TEST(Families, ArePickedByTheirOwnKeys) {
   for (const Family& family : families())
-    for (const Published& size : family.published) {
-      const auto network = family.build(size.spec_json);
-      const Match best = recognise(shapes_of(*network)).front();
-      EXPECT_EQ(best.family, &family) << size.name;
-      EXPECT_TRUE(best.complete()) << size.name;
-      EXPECT_EQ(best.score(), 1) << size.name;
+    for (const auto& [name, spec] : specs_of(family)) {
+      const auto network = family.build(spec);
+      const Match best = recognise(shapes_of(*network), spec).front();
+      EXPECT_EQ(best.family, &family) << name;
+      EXPECT_TRUE(best.complete()) << name;
+      EXPECT_EQ(best.score(), 1) << name;
+      EXPECT_EQ(best.spec_json, family.complete(spec)) << name;
     }
 }
 
@@ -73,14 +88,77 @@ TEST(Families, RefuseSpecsOutOfRangeBeforeBuilding) {
 
 TEST(Families, InitialiseFreshParameters) {
   for (const Family& family : families()) {
-    const auto network = family.build(family.published.front().spec_json);
-    network->initialise(at::Generator());
+    const auto network = family.build(family.small_specs.front());
+    network->initialise(at::make_generator<at::CPUGeneratorImpl>(1));
     for (const auto& entry : network->entries()) {
       EXPECT_TRUE(entry.tensor().device().is_cpu()) << entry.key;
       if (!entry.is_parameter() || entry.tensor().dim() == 1) continue;
       EXPECT_GT(entry.tensor().abs().max().item<double>(), 0) << entry.key;
     }
   }
+}
+
+/// The example inputs, longer along every symbolic dimension.
+Inputs longer_inputs(const Network& network) {
+  const auto examples = network.examples();
+  Inputs inputs = network.example_inputs();
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    for (std::size_t d = 0; d < examples[i].shape.size(); ++d) {
+      const Dim& dim = examples[i].shape[d];
+      if (dim.symbol.empty()) continue;
+      const std::int64_t size = std::min(dim.symbol == "batch" ? 5 : dim.size + 3, dim.max.value_or(1 << 20));
+      const auto axis = static_cast<std::int64_t>(d);
+      inputs[i] = at::cat({inputs[i], inputs[i], inputs[i]}, axis).narrow(axis, 0, size).contiguous();
+    }
+  return inputs;
+}
+
+void expect_same_outputs(Network& network, const Captured& captured, const Inputs& inputs,
+                         const std::string& name) {
+  const at::NoGradGuard no_grad;
+  const Result expected = network.forward(inputs);
+  const auto got = kernels::Executor(captured.program).run(captured.weights, inputs);
+  ASSERT_EQ(got.size(), expected.items().size()) << name;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    const at::Tensor& want = expected.items()[i].second;
+    EXPECT_TRUE(at::allclose(got[i], want, 1e-5, 1e-6 * want.abs().max().item<double>()))
+        << name << " output " << i;
+  }
+}
+
+TEST(Families, ProgramsComputeWhatTheNetworksCompute) {
+  for (const Family& family : families()) {
+    ASSERT_FALSE(family.small_specs.empty()) << family.name;
+    for (const std::string& spec : family.small_specs) {
+      const auto network = family.build(spec);
+      network->initialise(at::make_generator<at::CPUGeneratorImpl>(1));
+      const Captured captured = capture(*network);
+      EXPECT_FALSE(captured.program.symbols.empty()) << family.name;
+      expect_same_outputs(*network, captured, network->example_inputs(), family.name + spec);
+      expect_same_outputs(*network, captured, longer_inputs(*network), family.name + spec + " longer");
+    }
+  }
+}
+
+TEST(Families, TrainWithGradients) {
+  for (const Family& family : families())
+    for (const std::string& spec : family.small_specs) {
+      const auto network = family.build(spec);
+      network->initialise(at::make_generator<at::CPUGeneratorImpl>(1));
+      network->train();
+      for (const auto& entry : network->entries())
+        if (entry.is_parameter() && entry.tensor().is_floating_point()) entry.tensor().requires_grad_(true);
+      at::Tensor loss = at::zeros({});
+      const Result result = network->forward(network->example_inputs());
+      for (const auto& [name, output] : result.items())
+        if (output.is_floating_point()) loss = loss + output.square().mean();
+      loss.backward();
+      bool any = false;
+      for (const auto& entry : network->entries())
+        any |= entry.is_parameter() && entry.tensor().grad().defined();
+      EXPECT_TRUE(any) << family.name << spec;
+      EXPECT_TRUE(loss.isfinite().item<bool>()) << family.name << spec;
+    }
 }
 
 }  // namespace
