@@ -51,7 +51,7 @@ Failure bug(const char* what, std::span<const std::string> arguments, int width,
 }
 
 Failure out_of_memory(int width, const Theme& theme) {
-  UserError::Parts parts{.code = "E0502",
+  UserError::Parts parts{.code = "E0504",
                          .exit = Exit::Environment,
                          .subject = {},
                          .message = "out of memory",

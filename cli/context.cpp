@@ -54,6 +54,8 @@ void Context::print_json(const Json& fields) {
   streams_.out << dump(json) << "\n" << std::flush;
 }
 
+void Context::print_line(const std::string& line) { streams_.out << line << "\n" << std::flush; }
+
 void Context::note(const std::string& text) {
   if (!globals_.quiet) streams_.err << text << "\n" << std::flush;
 }

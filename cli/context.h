@@ -56,6 +56,8 @@ class Context {
   void report(const std::string& text);
   /// Adds "schema" (`pollard.<command>/1`), "tool" and "warnings" round the fields and prints one line.
   void print_json(const Json& fields);
+  /// A line to stdout as it is, --json or not: documents whose text is canonical.
+  void print_line(const std::string& line);
 
   // Narration, to stderr; -q leaves only warnings.
   void note(const std::string& text);

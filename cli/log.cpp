@@ -28,7 +28,7 @@ spdlog::sink_ptr file_sink(const std::string& path) {
     sink->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
     return sink;
   } catch (const spdlog::spdlog_ex& error) {
-    throw UserError({.code = "E0501",
+    throw UserError({.code = "E0505",
                      .exit = Exit::Environment,
                      .subject = path,
                      .message = "the log file cannot be written",

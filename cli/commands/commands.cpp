@@ -6,7 +6,14 @@
 namespace pollard::cli {
 
 void add_commands(CommandLine& line) {
+  add_inspect(line);
+  add_explain(line);
+  add_plan(line);
+  add_prune(line);
+  add_verify(line);
+  add_bench(line);
   add_parity(line);
+  add_export(line);
   add_models(line);
   add_devices(line);
   add_doctor(line);

@@ -129,8 +129,8 @@ void add_parity(CommandLine& line) {
       line.add({.name = "parity",
                 .section = "Judge",
                 .purpose = "built-in networks against reference outputs recorded elsewhere",
-                .examples = {"pollard parity golden/minilm-l6.json", "pollard parity golden/*.json -q",
-                             "pollard parity golden/resnet18.json --dtype f64 --json"}},
+                .examples = {"pollard parity golden/bert_tiny.json", "pollard parity golden/*.json -q",
+                             "pollard parity golden/cifar_resnet8_tiny.json --dtype f64 --json"}},
                [options](Context& context) { return run_parity(*options, context); });
   app->add_option("GOLDEN", options->goldens, "files with architecture, inputs and reference outputs")
       ->required()

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/bench/report.h"
+
+#include <fmt/format.h>
+
+#include "cli/bench/statistics.h"
+#include "cli/ui/format.h"
+
+namespace pollard::cli {
+namespace {
+
+constexpr double noisy = 0.05;  // of the median
+constexpr double far_below_theory = 0.75;
+
+std::string percentile_name(double p) { return fmt::format("p{:g}", p); }
+
+}  // namespace
+
+double BenchRow::median() const { return quantile(timing.seconds, 0.5); }
+double BenchRow::half_width() const { return median_half_width(timing.seconds); }
+
+std::optional<double> BenchRow::realised() const {
+  if (macs_ratio == 1) return std::nullopt;
+  return speedup / macs_ratio;
+}
+
+Table bench_table(const std::vector<BenchRow>& rows, const std::vector<double>& percentiles) {
+  std::vector<Column> columns{
+      {"model", false, Column::Cut::Middle}, {"dtype"}, {"batch", true}, {"median", true}};
+  for (const double p : percentiles)
+    if (p != 50) columns.push_back({percentile_name(p), true});
+  for (const char* title : {"rows/s", "memory", "vs first", "in theory", "realised"})
+    columns.push_back({title, true});
+  Table table(columns);
+  for (const BenchRow& row : rows) {
+    std::vector<Cell> cells{row.model, row.dtype, row.batch,
+                            number_cell(row.median(), format_seconds_spread(row.median(), row.half_width()))};
+    for (const double p : percentiles)
+      if (p != 50) cells.push_back(seconds_cell(quantile(row.timing.seconds, p / 100)));
+    const double spread = row.rows_per_second() * row.half_width() / row.median();
+    const auto realised = row.realised();
+    cells.push_back(number_cell(row.rows_per_second(), format_spread(row.rows_per_second(), spread)));
+    cells.push_back(bytes_cell(static_cast<double>(row.timing.peak_bytes)));
+    cells.push_back(number_cell(row.speedup, format_factor(row.speedup)));
+    cells.push_back(number_cell(row.macs_ratio, format_factor(row.macs_ratio)));
+    cells.push_back(realised ? number_cell(*realised, fmt::format("{:.0f} %", 100 * *realised)) : Cell("-"));
+    table.add(std::move(cells));
+  }
+  return table;
+}
+
+Json to_json(const BenchRow& row, const std::vector<double>& percentiles) {
+  Json quantiles = Json::object();
+  for (const double p : percentiles) quantiles[percentile_name(p)] = quantile(row.timing.seconds, p / 100);
+  const auto realised = row.realised();
+  return {{"model", row.model},
+          {"dtype", row.dtype},
+          {"batch", row.timing.rows},
+          {"runs", row.timing.seconds.size()},
+          {"median_s", row.median()},
+          {"median_half_width_s", row.half_width()},
+          {"percentiles_s", quantiles},
+          {"rows_per_s", row.rows_per_second()},
+          {"peak_bytes", row.timing.peak_bytes},
+          {"parameters", row.cost.parameters},
+          {"macs_at_example", row.cost.macs},
+          {"speedup", row.speedup},
+          {"theoretical_speedup", row.macs_ratio},
+          {"realised", realised ? Json(*realised) : Json()}};
+}
+
+std::vector<std::string> bench_notes(const std::vector<BenchRow>& rows) {
+  std::vector<std::string> notes;
+  for (const BenchRow& row : rows) {
+    const std::string who = fmt::format("note: {} at batch {}: ", row.model, row.batch);
+    if (row.half_width() > noisy * row.median())
+      notes.push_back(who +
+                      "the median is uncertain by more than 5 %; a quieter machine or --repeat would help");
+    const auto realised = row.realised();
+    if (realised && row.macs_ratio > 1 && *realised < far_below_theory)
+      notes.push_back(
+          who + fmt::format("MACs fell {} but time {}; what does not shrink with the widths dominates. Try "
+                            "larger batches or --round-to 8",
+                            format_factor(row.macs_ratio), format_factor(row.speedup)));
+  }
+  return notes;
+}
+
+}  // namespace pollard::cli

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "cli/command_line.h"
+#include "cli/commands/commands.h"
+#include "cli/model_input.h"
+#include "cli/plan_options.h"
+#include "cli/plan_report.h"
+#include "cli/ui/format.h"
+#include "cli/version.h"
+#include "models/io/atomic_file.h"
+#include "models/io/cancel.h"
+#include "pruning/plan.h"
+#include "pruning/rewrite.h"
+#include "pruning/verify.h"
+
+namespace pollard::cli {
+namespace {
+
+struct Options {
+  std::string in, out, plan_file;
+  ModelInput input;
+  PlanArguments plan;
+  bool dry_run = false, no_verify = false, force = false;
+  int inputs = 4;
+};
+
+struct Outcome {
+  pruning::Plan plan;
+  std::string plan_json;
+  models::Model pruned;
+  std::optional<pruning::Verification> verification;
+};
+
+pruning::Plan choose(const Options& options, const AnalysedModel& m, const Context& context) {
+  if (!options.plan_file.empty())
+    return pruning::plan_from_json(read_text_file(options.plan_file), m.model, m.dependencies);
+  return pruning::make_plan(m.model, m.dependencies,
+                            plan_options(options.plan, "prune", context.globals().seed));
+}
+
+Outcome shrink(const Options& options, const AnalysedModel& m, pruning::Plan plan, std::uint64_t seed) {
+  Outcome out{.plan = std::move(plan), .plan_json = {}, .pruned = {}, .verification = {}};
+  out.plan_json = pruning::to_json(out.plan, m.model, m.dependencies);
+  out.pruned = pruning::prune(m.model, m.dependencies, out.plan.removal);
+  models::io::throw_if_cancelled();
+  if (!options.no_verify)
+    out.verification = pruning::verify(m.model, out.pruned, m.dependencies, out.plan.removal,
+                                       {.inputs = options.inputs, .seed = seed});
+  models::io::throw_if_cancelled();
+  return out;
+}
+
+// What a pruned file says of its origin. No times and no paths: the same run gives the same bytes.
+std::string provenance(const AnalysedModel& m, const Outcome& outcome) {
+  Json json{
+      {"schema", "pollard.provenance/1"},
+      {"tool", tool_name()},
+      {"input", {{"file", std::filesystem::path(m.path).filename().string()}, {"sha256", m.model.sha256}}},
+      {"plan_sha256", pruning::plan_hash(outcome.plan_json)}};
+  if (outcome.verification) json["verify"] = to_json(*outcome.verification);
+  return dump(json);
+}
+
+void write(const Options& options, const AnalysedModel& m, Outcome& outcome) {
+  outcome.pruned.metadata["pollard.plan"] = outcome.plan_json;
+  outcome.pruned.metadata["pollard.provenance"] = provenance(m, outcome);
+  models::save(outcome.pruned, options.out, {.force = options.force});
+}
+
+std::int64_t file_size(const std::string& path) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  return error ? 0 : static_cast<std::int64_t>(size);
+}
+
+void print_json(const Options& options, const Outcome& outcome, bool written, Context& context) {
+  Json json{{"input", options.in},
+            {"output", written ? Json(options.out) : Json()},
+            {"plan_sha256", pruning::plan_hash(outcome.plan_json)},
+            {"plan", Json::parse(outcome.plan_json)},
+            {"verify", outcome.verification ? to_json(*outcome.verification) : Json()},
+            {"input_bytes", file_size(options.in)}};
+  if (written) json["output_bytes"] = file_size(options.out);
+  context.print_json(json);
+}
+
+Exit conclude(const Options& options, const Outcome& outcome, bool written, Context& context) {
+  if (context.json()) print_json(options, outcome, written, context);
+  if (outcome.verification && !outcome.verification->ok) {
+    context.note("FAILED    nothing written: please report this network, it is a mistake in pollard");
+    return Exit::GateFailed;
+  }
+  if (!written) {
+    context.report("dry run: nothing written");
+    return Exit::Ok;
+  }
+  context.report(fmt::format("wrote     {}  {} -> {}  (plan {} inside)", options.out,
+                             format_bytes(static_cast<double>(file_size(options.in))),
+                             format_bytes(static_cast<double>(file_size(options.out))),
+                             pruning::plan_hash(outcome.plan_json).substr(0, 12)));
+  context.next(fmt::format("pollard bench {} {}", options.in, options.out));
+  return Exit::Ok;
+}
+
+Exit run_prune(Options& options, Context& context) {
+  if (options.plan_file.empty()) plan_options(options.plan, "prune", context.globals().seed);
+  if (!options.dry_run) models::io::check_output_path(options.out, {options.in}, options.force);
+  const AnalysedModel m = load_and_analyse(options.in, options.input);
+  pruning::Plan plan = choose(options, m, context);
+  report_plan(plan, m.dependencies, context);
+  context.print(change_table(plan));
+  Outcome outcome = shrink(options, m, std::move(plan), context.globals().seed);
+  if (outcome.verification)
+    context.report("verify    " + verdict_text(*outcome.verification, context.theme()));
+  const bool written = !options.dry_run && !(outcome.verification && !outcome.verification->ok);
+  if (written) write(options, m, outcome);
+  return conclude(options, outcome, written, context);
+}
+
+}  // namespace
+
+void add_prune(CommandLine& line) {
+  auto options = std::make_shared<Options>();
+  CLI::App* app = line.add({.name = "prune",
+                            .section = "Shrink",
+                            .purpose = "plan, rewrite and verify in one step",
+                            .examples = {"pollard prune model.pt2 small.pt2 --speedup 2x",
+                                         "pollard prune model.pt2 small.pt2 --plan plan.json",
+                                         "pollard prune model.pt2 small.safetensors --ratio 0.5 --dry-run"}},
+                           [options](Context& context) { return run_prune(*options, context); });
+  app->add_option("IN", options->in, "the model")->type_name("FILE")->required();
+  app->add_option("OUT", options->out, "the smaller model: .pt2 or .safetensors")
+      ->type_name("FILE")
+      ->required();
+  add_plan_options(*app, options->plan);
+  app->add_option("--plan", options->plan_file, "carry out this plan instead")
+      ->type_name("FILE")
+      ->group("Safety");
+  app->add_flag("--dry-run", options->dry_run, "write nothing")->group("Safety");
+  app->add_flag("--no-verify", options->no_verify, "skip the proof against the masked original")
+      ->group("Safety");
+  app->add_option("--inputs", options->inputs, "how many inputs the proof runs")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000))
+      ->group("Safety");
+  app->add_flag("--force", options->force, "replace an existing OUT")->group("Safety");
+  add_model_options(*app, options->input);
+}
+
+}  // namespace pollard::cli

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/plan_options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cli/ui/format.h"
+#include "cli/ui/quantity.h"
+#include "cli/ui/text.h"
+#include "graph/error.h"
+
+namespace pollard::cli {
+namespace {
+
+UserError usage(std::string code, std::string subject, std::string message, std::string help = {}) {
+  return UserError({.code = std::move(code),
+                    .exit = Exit::Usage,
+                    .subject = std::move(subject),
+                    .message = std::move(message),
+                    .where = {},
+                    .why = {},
+                    .help = std::move(help)});
+}
+
+void add_targets(CLI::App& app, PlanArguments& a) {
+  const auto target = [&](const char* name, std::string& value, const char* type, const char* text) {
+    app.add_option(name, value, text)->type_name(type)->group("Target (one of)");
+  };
+  target("--speedup", a.speedup, "2x", "multiply-accumulates shrink by this factor");
+  target("--ratio", a.ratio, "0.5", "share of the units to remove");
+  target("--params", a.parameters, "1.2M", "at most this many parameters stay");
+  target("--macs", a.macs, "60M", "at most this many multiply-accumulates stay");
+  target("--heads", a.heads, "0.25", "share of the attention heads; may join another target");
+  target("--head-dim", a.head_dim, "0.25", "share of every head's dimension; may join too");
+}
+
+void add_scope(CLI::App& app, PlanArguments& a) {
+  const auto option = [&](const char* name, auto& value, const char* type, const char* text) {
+    return app.add_option(name, value, text)->type_name(type)->group("Scope");
+  };
+  option("--criterion", a.criterion, "NAME", "how units are ranked, such as magnitude:p=1");
+  option("--scope", a.scope, "SCOPE", "local, global or isomorphic: what is ranked together")
+      ->check(CLI::IsMember({"local", "global", "isomorphic"}));
+  option("--ignore", a.ignore, "GLOBS", "leave these parameters' groups whole: 'head.*,stem.*'");
+  option("--only", a.only, "GLOBS", "prune only groups that touch these parameters");
+  option("--layer", a.layers, "GLOB=R", "a ratio of their own: 'stages.2.*=0.7,fc*=0'");
+  option("--round-to", a.round_to, "N", "widths stay multiples of N")->check(CLI::Range(1, 1 << 20));
+  option("--min-width", a.min_width, "N", "no group gets narrower")->check(CLI::Range(1, 1 << 30));
+  option("--max-ratio", a.max_ratio, "R", "no group loses a larger share");
+  app.add_flag("--exact", a.exact, "only groups whose removal is exact, none renormalised")->group("Scope");
+}
+
+std::optional<double> fraction(const std::string& text, const char* option) {
+  return text.empty() ? std::nullopt : std::optional(parse_fraction(text, option));
+}
+
+std::vector<std::string> globs(const std::string& text) {
+  return text.empty() ? std::vector<std::string>{} : split(text, ',');
+}
+
+std::pair<std::string, double> layer_ratio(const std::string& text) {
+  const std::size_t equals = text.rfind('=');
+  if (equals == std::string::npos || equals == 0)
+    throw usage("E0203", "--layer",
+                fmt::format("\"{}\" is not GLOB=RATIO, for example stages.2.*=0.7", text));
+  return {text.substr(0, equals), parse_fraction(text.substr(equals + 1), "--layer")};
+}
+
+void check_targets(const PlanArguments& a, const std::string& command) {
+  const auto given = [](const std::string& text) { return text.empty() ? 0 : 1; };
+  const int budgets = given(a.ratio) + given(a.speedup) + given(a.parameters) + given(a.macs);
+  const int shares = given(a.heads) + given(a.head_dim) + given(a.layers);
+  if (budgets > 1)
+    throw usage("E0206", command, "takes one target", "choose one of --speedup, --ratio, --params, --macs");
+  if (budgets + shares == 0)
+    throw usage("E0207", command, "needs a target: one of --speedup, --ratio, --params, --macs",
+                "half the multiply-accumulates, for example: --speedup 2x");
+}
+
+}  // namespace
+
+void add_plan_options(CLI::App& app, PlanArguments& arguments) {
+  add_targets(app, arguments);
+  add_scope(app, arguments);
+}
+
+pruning::PlanOptions plan_options(const PlanArguments& a, const std::string& command, std::uint64_t seed) {
+  check_targets(a, command);
+  pruning::PlanOptions options;
+  options.ratio = fraction(a.ratio, "--ratio");
+  if (!a.speedup.empty()) options.speedup = parse_factor(a.speedup, "--speedup");
+  if (!a.parameters.empty()) options.max_parameters = parse_count(a.parameters, "--params");
+  if (!a.macs.empty()) options.max_macs = parse_count(a.macs, "--macs");
+  options.heads = fraction(a.heads, "--heads");
+  options.head_dim = fraction(a.head_dim, "--head-dim");
+  options.scope = pruning::scope_from_string(a.scope);
+  options.criterion = a.criterion;
+  for (const std::string& layer : globs(a.layers)) options.layers.push_back(layer_ratio(layer));
+  options.ignore = globs(a.ignore);
+  options.only = globs(a.only);
+  options.min_width = a.min_width;
+  options.max_ratio = parse_fraction(a.max_ratio, "--max-ratio");
+  options.round_to = a.round_to;
+  options.exact_only = a.exact;
+  options.seed = seed;
+  return options;
+}
+
+std::string target_text(const pruning::Plan& plan) {
+  const pruning::PlanOptions& o = plan.options;
+  std::vector<std::string> parts;
+  if (o.speedup)
+    parts.push_back("MACs <= " + format_short(static_cast<double>(plan.before.macs) / *o.speedup));
+  if (o.max_macs) parts.push_back("MACs <= " + format_short(static_cast<double>(*o.max_macs)));
+  if (o.max_parameters) parts.push_back("parameters <= " + format_count(*o.max_parameters));
+  if (o.ratio) parts.push_back(fmt::format("{:g} % of the units", 100 * *o.ratio));
+  if (o.heads) parts.push_back(fmt::format("{:g} % of the heads", 100 * *o.heads));
+  if (o.head_dim) parts.push_back(fmt::format("{:g} % of each head", 100 * *o.head_dim));
+  for (const auto& [pattern, ratio] : o.layers)
+    parts.push_back(fmt::format("{:g} % of {}", 100 * ratio, pattern));
+  return join(parts, ", ");
+}
+
+std::string method_text(const pruning::PlanOptions& o) {
+  const auto scope = o.scope.value_or(o.ratio ? pruning::Scope::Local : pruning::Scope::Global);
+  std::string text = fmt::format("criterion {}, {}", o.criterion, pruning::to_string(scope));
+  if (o.round_to > 1) text += fmt::format(", round to {}", o.round_to);
+  if (o.exact_only) text += ", exact groups only";
+  if (!o.ignore.empty()) text += ", ignoring " + join(o.ignore, " ");
+  if (!o.only.empty()) text += ", only " + join(o.only, " ");
+  return text;
+}
+
+}  // namespace pollard::cli

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <CLI/App.hpp>
+#include <cstdint>
+#include <string>
+
+#include "pruning/plan.h"
+
+namespace pollard::cli {
+
+/// What `plan` and `prune` are asked for, as typed.
+struct PlanArguments {
+  std::string ratio, speedup, parameters, macs, heads, head_dim;  // targets
+  std::string layers, ignore, only;
+  std::string scope, criterion = "magnitude", max_ratio = "1";
+  std::int64_t round_to = 1, min_width = 1;
+  bool exact = false;
+};
+void add_plan_options(CLI::App& app, PlanArguments& arguments);
+
+/// Throws UserError: E0207 when no target was given, E0206 for two, E0203 for a value that does not read.
+pruning::PlanOptions plan_options(const PlanArguments& arguments, const std::string& command,
+                                  std::uint64_t seed);
+
+/// "MACs <= 63.2 M", "half of the units of every group": the target in words, for the report.
+std::string target_text(const pruning::Plan& plan);
+/// "criterion magnitude, global, round to 8, exact groups only".
+std::string method_text(const pruning::PlanOptions& options);
+
+}  // namespace pollard::cli
