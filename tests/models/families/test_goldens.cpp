@@ -39,7 +39,7 @@ TEST_P(Golden, NetworkReproducesReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Golden, testing::ValuesIn(golden_names()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& golden) { return golden.param; });
 
 }  // namespace
 }  // namespace pollard::models
