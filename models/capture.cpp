@@ -163,4 +163,17 @@ Captured capture(Network& network) {
   return out;
 }
 
+graph::Program trace_shapes(Network& network, const std::vector<at::Tensor>& inputs) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < inputs.size(); ++i) names.push_back("input_" + std::to_string(i));
+  std::vector<at::Tensor> meta;
+  for (const at::Tensor& input : inputs) meta.push_back(input.to(at::kMeta));
+  const MetaKernels meta_kernels;
+  const OnMeta on_meta(network);
+  graph::Program program = trace(network, meta, names).program;
+  for (graph::Op& op : program.ops) drop_defaults(op);
+  remove_dead_ops(program);
+  return program;
+}
+
 }  // namespace pollard::models

@@ -19,4 +19,7 @@ struct Captured {
 /// Throws UserError E0413 (the course of the run depends on data, or on sizes in a way that is no polynomial).
 Captured capture(Network& network);
 
+/// One run at exactly the shapes of `inputs`, on meta tensors: nothing is computed. All sizes are plain numbers.
+graph::Program trace_shapes(Network& network, const std::vector<at::Tensor>& inputs);
+
 }  // namespace pollard::models

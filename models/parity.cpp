@@ -11,7 +11,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "graph/cost.h"
+#include "graph/dependencies.h"
 #include "graph/error.h"
+#include "models/capture.h"
 #include "models/golden_fill.h"
 #include "models/registry.h"
 
@@ -190,6 +193,16 @@ void compare_outputs(const Json& golden, const std::vector<std::string>& names, 
   }
 }
 
+std::int64_t count_macs(Network& network, const std::vector<at::Tensor>& inputs) {
+  try {
+    const graph::Program program = trace_shapes(network, inputs);
+    const graph::Dependencies dependencies = graph::analyse(program);
+    return graph::CostModel(program, dependencies).macs(graph::full_widths(dependencies));
+  } catch (const UserError&) {  // a network whose course depends on data has no fixed count
+    return -1;
+  }
+}
+
 void run(const Family& family, const Json& golden, std::string_view text, const ParityOptions& options,
          ParityResult& result) {
   const Shapes keys = shapes_of(golden.at("keys"));
@@ -202,6 +215,9 @@ void run(const Family& family, const Json& golden, std::string_view text, const 
   if (!result.problem.empty()) return;
 
   auto inputs = inputs_of(family, golden, text);
+  result.macs = count_macs(*network, inputs);
+  if (golden.contains("macs") && golden.at("macs").is_number_integer())
+    result.macs_expected = golden.at("macs").get<std::int64_t>();
   result.float64 = options.float64 || golden.contains("outputs_f64");
   if (result.float64) {
     network->to(at::kDouble);

@@ -29,8 +29,10 @@ struct ParityResult {
   std::string problem;  ///< why nothing was compared, or what differs in keys and counts
   std::size_t keys = 0, keys_matched = 0;
   std::int64_t parameters = 0, parameters_expected = 0;
-  bool float64 = false;   ///< outputs_f64 were compared, in double
-  std::vector<Tap> taps;  ///< the output first
+  std::int64_t macs = -1;           ///< at the golden's inputs; -1 = could not be counted
+  std::int64_t macs_expected = -1;  ///< -1 = the golden does not say
+  bool float64 = false;             ///< outputs_f64 were compared, in double
+  std::vector<Tap> taps;            ///< the output first
 
   bool passed() const { return status == Status::Passed; }
   double largest_relative_error() const;

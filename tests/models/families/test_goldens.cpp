@@ -31,6 +31,7 @@ TEST_P(Golden, NetworkReproducesReference) {
   EXPECT_EQ(result.problem, "");
   EXPECT_EQ(result.keys_matched, result.keys);
   EXPECT_EQ(result.parameters, result.parameters_expected);
+  if (result.macs_expected >= 0) EXPECT_EQ(result.macs, result.macs_expected);
   for (const auto& tap : result.taps)
     EXPECT_TRUE(tap.passed()) << tap.name << ": error " << tap.error << ", tolerance " << tap.tolerance << " "
                               << tap.problem;
