@@ -105,7 +105,7 @@ Table group_table(const std::vector<GroupView>& groups, const Program& program) 
   for (const GroupView& group : groups)
     table.add({group.id, count_cell(group.units), count_cell(static_cast<std::int64_t>(group.members.size())),
                short_cell(static_cast<double>(group.parameters)), short_cell(static_cast<double>(group.macs)),
-               std::string(graph::to_string(group.role)), group.renormalised ? "renormalised" : "exact",
+               std::string(graph::to_string(group.role)), group.renormalised ? "renorm." : "exact",
                group.members.empty() ? "" : member_name(program, group.members.front())});
   return table;
 }

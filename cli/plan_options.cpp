@@ -107,6 +107,22 @@ pruning::PlanOptions plan_options(const PlanArguments& a, const std::string& com
   return options;
 }
 
+std::string as_typed(const PlanArguments& a) {
+  const std::pair<const char*, const std::string*> options[] = {
+      {"speedup", &a.speedup}, {"ratio", &a.ratio},       {"params", &a.parameters}, {"macs", &a.macs},
+      {"heads", &a.heads},     {"head-dim", &a.head_dim}, {"scope", &a.scope}};
+  std::string out;
+  for (const auto& [name, value] : options)
+    if (!value->empty()) out += fmt::format(" --{} {}", name, *value);
+  for (const auto& [name, value] : {std::pair{"ignore", &a.ignore}, {"only", &a.only}, {"layer", &a.layers}})
+    if (!value->empty()) out += fmt::format(" --{} '{}'", name, *value);
+  if (a.criterion != "magnitude") out += " --criterion " + a.criterion;
+  if (a.round_to != 1) out += fmt::format(" --round-to {}", a.round_to);
+  if (a.min_width != 1) out += fmt::format(" --min-width {}", a.min_width);
+  if (a.max_ratio != "1") out += " --max-ratio " + a.max_ratio;
+  return out + (a.exact ? " --exact" : "");
+}
+
 std::string target_text(const pruning::Plan& plan) {
   const pruning::PlanOptions& o = plan.options;
   std::vector<std::string> parts;

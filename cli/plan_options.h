@@ -23,6 +23,9 @@ void add_plan_options(CLI::App& app, PlanArguments& arguments);
 pruning::PlanOptions plan_options(const PlanArguments& arguments, const std::string& command,
                                   std::uint64_t seed);
 
+/// " --speedup 2x --exact": the options again, as typed, for the next command.
+std::string as_typed(const PlanArguments& arguments);
+
 /// "MACs <= 63.2 M", "half of the units of every group": the target in words, for the report.
 std::string target_text(const pruning::Plan& plan);
 /// "criterion magnitude, global, round to 8, exact groups only".

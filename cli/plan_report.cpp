@@ -79,12 +79,13 @@ Table group_plan_table(const pruning::Plan& plan, const graph::Dependencies& dep
 }
 
 std::string verdict_text(const pruning::Verification& v, const Theme& theme) {
-  const std::string what = v.renormalised ? "pruned == masked original with statistics over kept units"
-                                          : "pruned == masked original";
-  return fmt::format("{}   max relative diff {} over {} input{} (at most {})   {}", what,
-                     format_scientific(v.max_relative), v.inputs, v.inputs == 1 ? "" : "s",
-                     format_scientific(v.tolerance),
-                     v.ok ? theme.paint(theme.verdict, "ok") : theme.paint(theme.error, "FAILED"));
+  std::string text = fmt::format("verify    pruned == masked original   max diff {} over {} input{}   ",
+                                 format_scientific(v.max_relative), v.inputs, v.inputs == 1 ? "" : "s");
+  text += v.ok ? theme.paint(theme.verdict, "ok")
+               : theme.paint(theme.error, "FAILED") + " (at most " + format_scientific(v.tolerance) + ")";
+  if (v.renormalised)
+    text += "\n          norms and means run over the kept units, as renormalised groups are defined";
+  return text;
 }
 
 Json to_json(const pruning::Verification& v) {

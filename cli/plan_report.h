@@ -19,7 +19,7 @@ Table change_table(const pruning::Plan& plan);
 /// One row a group: kept and removed units, or why it was kept whole.
 Table group_plan_table(const pruning::Plan& plan, const graph::Dependencies& dependencies);
 
-/// "pruned == masked original   max diff 2.1e-12 over 8 inputs   ok".
+/// "verify    pruned == masked original   max diff 2.1e-12 over 8 inputs   ok": relative to the largest output.
 std::string verdict_text(const pruning::Verification& result, const Theme& theme);
 Json to_json(const pruning::Verification& result);
 

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/bench/statistics.h"
 #include "cli/ui/format.h"
 
@@ -14,6 +16,36 @@ constexpr double far_below_theory = 0.75;
 
 std::string percentile_name(double p) { return fmt::format("p{:g}", p); }
 
+std::vector<Column> columns_of(bool typed, const std::vector<double>& percentiles,
+                               const std::vector<std::string>& last) {
+  std::vector<Column> columns{{"model", false, Column::Cut::Middle}};
+  if (typed) columns.push_back({"dtype"});
+  columns.push_back({"batch", true});
+  columns.push_back({"median", true});
+  for (const double p : percentiles)
+    if (p != 50) columns.push_back({percentile_name(p), true});
+  columns.push_back({"rows/s", true});
+  columns.push_back({"memory", true});
+  for (const std::string& title : last) columns.push_back({title, true});
+  return columns;
+}
+
+std::vector<Cell> first_cells(const BenchRow& row, bool typed, const std::vector<double>& percentiles) {
+  std::vector<Cell> cells{row.model};
+  if (typed) cells.emplace_back(row.dtype);
+  cells.emplace_back(row.batch);
+  cells.push_back(number_cell(row.median(), format_seconds_spread(row.median(), row.half_width())));
+  for (const double p : percentiles)
+    if (p != 50) cells.push_back(seconds_cell(quantile(row.timing.seconds, p / 100)));
+  return cells;
+}
+
+// Three figures: 8.47, 84.7, 847, 8.5 k.
+std::string format_short_figure(double value) {
+  if (value >= 100) return format_short(value);
+  return format_fixed(value, value >= 10 ? 1 : 2);
+}
+
 }  // namespace
 
 double BenchRow::median() const { return quantile(timing.seconds, 0.5); }
@@ -24,19 +56,26 @@ std::optional<double> BenchRow::realised() const {
   return speedup / macs_ratio;
 }
 
-Table bench_table(const std::vector<BenchRow>& rows, const std::vector<double>& percentiles) {
-  std::vector<Column> columns{
-      {"model", false, Column::Cut::Middle}, {"dtype"}, {"batch", true}, {"median", true}};
-  for (const double p : percentiles)
-    if (p != 50) columns.push_back({percentile_name(p), true});
-  for (const char* title : {"rows/s", "memory", "vs first", "in theory", "realised"})
-    columns.push_back({title, true});
-  Table table(columns);
+Table bench_summary(const std::vector<BenchRow>& rows, const std::vector<double>& percentiles) {
+  const bool typed =
+      std::any_of(rows.begin(), rows.end(), [](const BenchRow& r) { return r.dtype != "own"; });
+  Table table(columns_of(typed, percentiles, {"vs first"}));
   for (const BenchRow& row : rows) {
-    std::vector<Cell> cells{row.model, row.dtype, row.batch,
-                            number_cell(row.median(), format_seconds_spread(row.median(), row.half_width()))};
-    for (const double p : percentiles)
-      if (p != 50) cells.push_back(seconds_cell(quantile(row.timing.seconds, p / 100)));
+    std::vector<Cell> cells = first_cells(row, typed, percentiles);
+    cells.push_back(number_cell(row.rows_per_second(), format_short_figure(row.rows_per_second())));
+    cells.push_back(bytes_cell(static_cast<double>(row.timing.peak_bytes)));
+    std::string speed = format_factor(row.speedup);
+    if (row.realised()) speed += " of " + format_factor(row.macs_ratio);
+    cells.push_back(number_cell(row.speedup, speed));
+    table.add(std::move(cells));
+  }
+  return table;
+}
+
+Table bench_table(const std::vector<BenchRow>& rows, const std::vector<double>& percentiles) {
+  Table table(columns_of(true, percentiles, {"vs first", "in theory", "realised"}));
+  for (const BenchRow& row : rows) {
+    std::vector<Cell> cells = first_cells(row, true, percentiles);
     const double spread = row.rows_per_second() * row.half_width() / row.median();
     const auto realised = row.realised();
     cells.push_back(number_cell(row.rows_per_second(), format_spread(row.rows_per_second(), spread)));

@@ -26,6 +26,9 @@ struct BenchRow {
   std::optional<double> realised() const;
 };
 
+/// For people: 80 columns, "1.45x of 2.00x" for what the clock shows of what the MACs promise.
+Table bench_summary(const std::vector<BenchRow>& rows, const std::vector<double>& percentiles);
+/// For files and spreadsheets: every figure a column of its own.
 Table bench_table(const std::vector<BenchRow>& rows, const std::vector<double>& percentiles);
 Json to_json(const BenchRow& row, const std::vector<double>& percentiles);
 /// What the numbers may be hiding: noise, or a speed-up that stays far below theory.

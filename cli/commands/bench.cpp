@@ -19,7 +19,7 @@ namespace {
 struct Options {
   std::vector<std::string> models;
   ModelInput input;
-  std::string batch, shapes, dtype, format = "text", percentiles = "50,90,99", max_regress;
+  std::string batch, shapes, dtype, format = "text", percentiles = "50,99", max_regress;
   int repeat = 50, warmup = 10;
 };
 
@@ -132,7 +132,7 @@ void print(const std::vector<BenchRow>& rows, const Options& options, Context& c
   const Table table = bench_table(rows, percentiles);
   if (options.format == "md") return context.print(table, TableFormat::Markdown);
   if (options.format == "csv") return context.print(table, TableFormat::Csv);
-  context.print(table);
+  context.print(bench_summary(rows, percentiles));
 }
 
 Exit run_bench(const Options& options, Context& context) {
@@ -154,7 +154,7 @@ void add_bench(CommandLine& line) {
   auto options = std::make_shared<Options>();
   CLI::App* app = line.add({.name = "bench",
                             .section = "Judge",
-                            .purpose = "latency, throughput, memory and MACs; several models side by side",
+                            .purpose = "latency, throughput, memory; several models side by side",
                             .examples = {"pollard bench model.pt2 small.pt2",
                                          "pollard bench model.pt2 small.pt2 --repeat 20 -o md",
                                          "pollard bench small.pt2 --threads 1 --json"}},

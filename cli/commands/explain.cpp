@@ -141,7 +141,7 @@ void add_explain(CommandLine& line) {
   CLI::App* app =
       line.add({.name = "explain",
                 .section = "Look",
-                .purpose = "why dimensions are coupled, or may not shrink; what an error means",
+                .purpose = "why dimensions are coupled or frozen; what an error means",
                 .examples = {"pollard explain model.pt2 fc1.weight:0",
                              "pollard explain model.pt2 fc1.weight:0 fc2.weight:1", "pollard explain E0301"}},
                [options](Context& context) { return run_explain(*options, context); });

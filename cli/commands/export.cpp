@@ -60,7 +60,7 @@ void add_export(CommandLine& line) {
   CLI::App* app = line.add(
       {.name = "export",
        .section = "Ship",
-       .purpose = "another format, chosen by the extension: pt2, safetensors, dot, json",
+       .purpose = "another format, by extension: pt2, safetensors, dot, json",
        .examples = {"pollard export model.pt2 weights.safetensors", "pollard export model.pt2 couplings.dot",
                     "pollard export model.pt2 model.json"}},
       [options](Context& context) { return run_export(*options, context); });

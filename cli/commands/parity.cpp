@@ -128,7 +128,7 @@ void add_parity(CommandLine& line) {
   CLI::App* app =
       line.add({.name = "parity",
                 .section = "Judge",
-                .purpose = "built-in networks against reference outputs recorded elsewhere",
+                .purpose = "built-in networks against recorded reference outputs",
                 .examples = {"pollard parity golden/bert_tiny.json", "pollard parity golden/*.json -q",
                              "pollard parity golden/cifar_resnet8_tiny.json --dtype f64 --json"}},
                [options](Context& context) { return run_parity(*options, context); });

@@ -62,9 +62,8 @@ Exit run_plan(const Options& options, Context& context) {
   context.report("hash      " + pruning::plan_hash(json).substr(0, 12));
   if (!options.output.empty()) context.note("wrote     " + options.output);
   if (!plan.empty())
-    context.next(options.output.empty()
-                     ? "pollard prune with the same options, and an output file"
-                     : fmt::format("pollard prune {} OUT --plan {}", options.file, options.output));
+    context.next(fmt::format("pollard prune {} small.pt2{}", options.file,
+                             options.output.empty() ? as_typed(options.plan) : " --plan " + options.output));
   return Exit::Ok;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -14,6 +15,7 @@
 #include "models/io/atomic_file.h"
 #include "models/io/cancel.h"
 #include "pruning/plan.h"
+#include "pruning/repair.h"
 #include "pruning/rewrite.h"
 #include "pruning/verify.h"
 
@@ -21,10 +23,10 @@ namespace pollard::cli {
 namespace {
 
 struct Options {
-  std::string in, out, plan_file;
+  std::string in, out, plan_file, calibration;
   ModelInput input;
   PlanArguments plan;
-  bool dry_run = false, no_verify = false, force = false;
+  bool dry_run = false, no_verify = false, no_repair = false, force = false;
   int inputs = 4;
 };
 
@@ -33,6 +35,7 @@ struct Outcome {
   std::string plan_json;
   models::Model pruned;
   std::optional<pruning::Verification> verification;
+  std::optional<pruning::RepairReport> repair;
 };
 
 pruning::Plan choose(const Options& options, const AnalysedModel& m, const Context& context) {
@@ -54,6 +57,28 @@ Outcome shrink(const Options& options, const AnalysedModel& m, pruning::Plan pla
   return out;
 }
 
+/// Median over the refitted layers of an error relative to the dense layer's output.
+double median_error(const pruning::RepairReport& report, double pruning::OpRepair::*which) {
+  std::vector<double> errors;
+  for (const pruning::OpRepair& op : report.ops) errors.push_back(op.*which);
+  if (errors.empty()) return 0;
+  std::ranges::sort(errors);
+  return errors[errors.size() / 2];
+}
+
+// Repair comes after the proof: it changes the weights, the proof is about which ones are left.
+void repair_from(const Options& options, const AnalysedModel& m, Outcome& outcome, Context& context) {
+  if (options.calibration.empty() || options.no_repair) return;
+  const auto set = pruning::read_calibration(options.calibration, m.model.program);
+  outcome.repair = pruning::repair(outcome.pruned, m.model, m.dependencies, outcome.plan.removal, set);
+  const pruning::RepairReport& report = *outcome.repair;
+  context.report(fmt::format(
+      "repair    {} layers refitted on {} samples   median layer error {:.3f} -> {:.3f}   {:.1f} s",
+      report.ops.size(), report.samples, median_error(report, &pruning::OpRepair::before),
+      median_error(report, &pruning::OpRepair::after), report.seconds));
+  for (const std::string& left : report.left) context.note("not refitted: " + left);
+}
+
 // What a pruned file says of its origin. No times and no paths: the same run gives the same bytes.
 std::string provenance(const AnalysedModel& m, const Outcome& outcome) {
   Json json{
@@ -62,6 +87,8 @@ std::string provenance(const AnalysedModel& m, const Outcome& outcome) {
       {"input", {{"file", std::filesystem::path(m.path).filename().string()}, {"sha256", m.model.sha256}}},
       {"plan_sha256", pruning::plan_hash(outcome.plan_json)}};
   if (outcome.verification) json["verify"] = to_json(*outcome.verification);
+  if (outcome.repair)
+    json["repair"] = {{"samples", outcome.repair->samples}, {"layers", outcome.repair->ops.size()}};
   return dump(json);
 }
 
@@ -114,10 +141,12 @@ Exit run_prune(Options& options, Context& context) {
   report_plan(plan, m.dependencies, context);
   context.print(change_table(plan));
   Outcome outcome = shrink(options, m, std::move(plan), context.globals().seed);
-  if (outcome.verification)
-    context.report("verify    " + verdict_text(*outcome.verification, context.theme()));
+  if (outcome.verification) context.report(verdict_text(*outcome.verification, context.theme()));
   const bool written = !options.dry_run && !(outcome.verification && !outcome.verification->ok);
-  if (written) write(options, m, outcome);
+  if (written) {
+    repair_from(options, m, outcome, context);
+    write(options, m, outcome);
+  }
   return conclude(options, outcome, written, context);
 }
 
@@ -140,6 +169,10 @@ void add_prune(CommandLine& line) {
   app->add_option("--plan", options->plan_file, "carry out this plan instead")
       ->type_name("FILE")
       ->group("Safety");
+  app->add_option("--calib", options->calibration, "unlabelled samples (.safetensors) to repair what is left")
+      ->type_name("FILE")
+      ->group("Repair");
+  app->add_flag("--no-repair", options->no_repair, "leave the sliced weights as they are")->group("Repair");
   app->add_flag("--dry-run", options->dry_run, "write nothing")->group("Safety");
   app->add_flag("--no-verify", options->no_verify, "skip the proof against the masked original")
       ->group("Safety");

@@ -42,7 +42,7 @@ Exit run_verify(const Options& options, Context& context) {
   if (context.json())
     context.print_json(
         {{"pruned", options.pruned}, {"original", options.original}, {"verify", to_json(result)}});
-  context.report("verify    " + verdict_text(result, context.theme()));
+  context.report(verdict_text(result, context.theme()));
   if (result.change == 0) context.warn("masking changed no output, so this check could not have failed");
   return result.ok ? Exit::Ok : Exit::GateFailed;
 }
@@ -54,7 +54,7 @@ void add_verify(CommandLine& line) {
   CLI::App* app = line.add(
       {.name = "verify",
        .section = "Judge",
-       .purpose = "prove that a pruned model computes what the masked original does",
+       .purpose = "prove that a pruned model equals the masked original",
        .examples = {"pollard verify small.pt2 model.pt2", "pollard verify small.pt2 model.pt2 --inputs 32",
                     "pollard verify small.pt2 model.pt2 --plan plan.json"}},
       [options](Context& context) { return run_verify(*options, context); });
