@@ -31,7 +31,7 @@ void Module::collect(const std::string& prefix, std::vector<Entry>& out) {
   };
   add(Kind::Parameter, false);
   add(Kind::Buffer, false);
-  for (auto& [name, module] : children_) module->collect(prefix + name + ".", out);
+  for (auto& [name, module] : children_) module->collect(name.empty() ? prefix : prefix + name + ".", out);
   add(Kind::Parameter, true);
 }
 

@@ -89,7 +89,8 @@ class Module {
   void tie(std::string name, at::Tensor& tensor);
   /// A tensor that is not trained; `value` is its constructed content.
   void buffer(std::string name, at::Tensor& tensor, at::Tensor value, bool persistent = true);
-  /// Registers members; a name may contain dots ("downsample.0"). The same child may appear under two names.
+  /// Registers members. A name may contain dots ("downsample.0") or be empty (the child's names are this module's
+  /// own). The same child may appear under two names.
   void children(std::initializer_list<Child> list);
   void child(std::string name, Module& module);
 

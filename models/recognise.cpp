@@ -8,6 +8,7 @@
 
 #include "graph/error.h"
 #include "models/families/bert.h"
+#include "models/families/encoder_classifiers.h"
 #include "models/families/resnet.h"
 #include "models/families/rnn_classifier.h"
 #include "models/registry.h"
@@ -120,7 +121,14 @@ std::string merged(const std::string& base, const std::string& changes) {
 
 const std::vector<Family>& families() {
   static const std::vector<Family> list{
-      bert(), resnet(), cifar_resnet(), rnn_classifier(), agnews_lstm(),
+      bert(),
+      resnet(),
+      cifar_resnet(),
+      rnn_classifier(),
+      agnews_lstm(),
+      transformer_model(),
+      cnn_transformer(),
+      rnn_transformer(),
   };
   return list;
 }

@@ -51,7 +51,7 @@ TEST(Families, ArePickedByTheirOwnKeys) {
   for (const Family& family : families())
     for (const auto& [name, spec] : specs_of(family)) {
       const auto network = family.build(spec);
-      const Match best = recognise(shapes_of(*network), spec).front();
+      const Match best = recognise(shapes_of(*network), family.complete(spec)).front();
       EXPECT_EQ(best.family, &family) << name;
       EXPECT_TRUE(best.complete()) << name;
       EXPECT_EQ(best.score(), 1) << name;

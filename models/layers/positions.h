@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "models/module.h"
+
+namespace pollard::models {
+
+/// The table of Vaswani et al., 2017 (arXiv 1706.03762), a persistent buffer "pe" [length, width], width
+/// even: pe[t, 2i] = sin(t exp(-2i ln(10000) / width)), pe[t, 2i+1] = cos of the same; float32, in this order
+/// of operations.
+struct SinusoidalPositions : Module {
+  at::Tensor pe;
+  SinusoidalPositions(std::int64_t width, std::int64_t length);
+};
+
+}  // namespace pollard::models
