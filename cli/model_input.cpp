@@ -29,16 +29,16 @@ class Stopwatch {
 
 }  // namespace
 
-void add_model_options(CLI::App& app, ModelInput& input) {
+void add_model_options(CLI::App& app, ModelInput& input, const std::string& group) {
   app.add_option("--family", input.family, "built-in family of a checkpoint, when not recognised")
       ->type_name("NAME")
-      ->group("Reading");
+      ->group(group);
   app.add_option("--spec", input.spec_file, "JSON file with that family's spec")
       ->type_name("FILE")
       ->group("More");
   app.add_option("--key", input.key, "where in a .pt file the weights are, such as model")
       ->type_name("KEY")
-      ->group("Reading");
+      ->group(group);
   app.add_flag("--skip-crc", input.skip_crc, "do not verify the archive's checksums")->group("More");
 }
 

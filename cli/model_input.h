@@ -15,7 +15,8 @@ struct ModelInput {
   std::string family, spec_file, key;
   bool skip_crc = false;
 };
-void add_model_options(CLI::App& app, ModelInput& input);
+/// Shown with --help-all only, unless a command gives them a group of their own.
+void add_model_options(CLI::App& app, ModelInput& input, const std::string& group = "More");
 
 /// Reads a model and says at -v how long it took.
 models::Model load_model(const std::string& path, const ModelInput& input);

@@ -39,15 +39,17 @@ void add_scope(CLI::App& app, PlanArguments& a) {
   const auto option = [&](const char* name, auto& value, const char* type, const char* text) {
     return app.add_option(name, value, text)->type_name(type)->group("Scope");
   };
-  option("--criterion", a.criterion, "NAME", "how units are ranked, such as magnitude:p=1");
+  option("--criterion", a.criterion, "NAME", "how units are ranked");
   option("--scope", a.scope, "SCOPE", "local, global or isomorphic: what is ranked together")
       ->check(CLI::IsMember({"local", "global", "isomorphic"}));
   option("--ignore", a.ignore, "GLOBS", "leave these parameters' groups whole: 'head.*,stem.*'");
   option("--only", a.only, "GLOBS", "prune only groups that touch these parameters");
   option("--layer", a.layers, "GLOB=R", "a ratio of their own: 'stages.2.*=0.7,fc*=0'");
   option("--round-to", a.round_to, "N", "widths stay multiples of N")->check(CLI::Range(1, 1 << 20));
-  option("--min-width", a.min_width, "N", "no group gets narrower")->check(CLI::Range(1, 1 << 30));
-  option("--max-ratio", a.max_ratio, "R", "no group loses a larger share");
+  option("--min-width", a.min_width, "N", "no group gets narrower")
+      ->check(CLI::Range(1, 1 << 30))
+      ->group("More");
+  option("--max-ratio", a.max_ratio, "R", "no group loses a larger share")->group("More");
   app.add_flag("--exact", a.exact, "only groups whose removal is exact, none renormalised")->group("Scope");
 }
 

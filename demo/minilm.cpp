@@ -26,7 +26,13 @@ std::vector<std::string> read_lines(const std::string& path) {
   for (std::string line; std::getline(in, line);)
     if (!line.empty()) lines.push_back(line);
   if (lines.empty())
-    throw UserError({.code = "E0302", .exit = Exit::BadFile, .subject = path, .message = "holds no sentence", .where = {}, .why = {}, .help = {}});
+    throw UserError({.code = "E0302",
+                     .exit = Exit::BadFile,
+                     .subject = path,
+                     .message = "holds no sentence",
+                     .where = {},
+                     .why = {},
+                     .help = {}});
   return lines;
 }
 
@@ -36,14 +42,18 @@ std::vector<at::Tensor> inputs_for(const graph::Program& program, const models::
   for (const graph::Input* input : program.user_inputs()) {
     if (input->constant) continue;
     const std::string& name = program[input->value].name;
-    if (name.find("mask") != std::string::npos) out.push_back(batch.mask);
-    else if (name.find("type") != std::string::npos) out.push_back(at::zeros_like(batch.ids));
-    else out.push_back(batch.ids);
+    if (name.find("mask") != std::string::npos)
+      out.push_back(batch.mask);
+    else if (name.find("type") != std::string::npos)
+      out.push_back(at::zeros_like(batch.ids));
+    else
+      out.push_back(batch.ids);
   }
   return out;
 }
 
-at::Tensor embed(const models::Model& model, const models::WordPiece& tokenizer, const std::vector<std::string>& lines) {
+at::Tensor embed(const models::Model& model, const models::WordPiece& tokenizer,
+                 const std::vector<std::string>& lines) {
   const kernels::Executor executor(model.program);
   std::vector<at::Tensor> parts;
   for (std::size_t first = 0; first < lines.size(); first += 32) {
@@ -55,21 +65,26 @@ at::Tensor embed(const models::Model& model, const models::WordPiece& tokenizer,
   return at::cat(parts, 0);
 }
 
-int fidelity(const models::WordPiece& tokenizer, const std::vector<std::string>& lines, const std::vector<std::string>& paths) {
+int fidelity(const models::WordPiece& tokenizer, const std::vector<std::string>& lines,
+             const std::vector<std::string>& paths) {
   const at::Tensor dense = embed(models::load(paths.front()), tokenizer, lines);
   std::printf("fidelity over %zu sentences: cosine to the dense model's embeddings\n", lines.size());
   std::printf("  %-40s %8s %8s\n", "model", "mean", "lowest");
   for (const std::string& path : paths) {
     const at::Tensor cosine = (embed(models::load(path), tokenizer, lines) * dense).sum(1);
     const std::string name = path.substr(path.rfind('/') + 1);
-    std::printf("  %-40s %8.4f %8.4f\n", name.c_str(), cosine.mean().item<double>(), cosine.min().item<double>());
+    std::printf("  %-40s %8.4f %8.4f\n", name.c_str(), cosine.mean().item<double>(),
+                cosine.min().item<double>());
   }
   return 0;
 }
 
-int write_tokens(const models::WordPiece& tokenizer, const std::vector<std::string>& lines, const std::string& out) {
+int write_tokens(const models::WordPiece& tokenizer, const std::vector<std::string>& lines,
+                 const std::string& out) {
   const models::TokenBatch batch = tokenizer.batch(lines);
-  models::io::TensorMap tensors{{"attention_mask", batch.mask}, {"input_ids", batch.ids}, {"token_type_ids", at::zeros_like(batch.ids)}};
+  models::io::TensorMap tensors{{"attention_mask", batch.mask},
+                                {"input_ids", batch.ids},
+                                {"token_type_ids", at::zeros_like(batch.ids)}};
   models::io::save_safetensors(out, tensors, {}, true);
   return 0;
 }
@@ -89,6 +104,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "error[%s] %s\n", error.parts().code.c_str(), error.what());
     return static_cast<int>(error.exit());
   }
-  std::fputs("usage: minilm tokens FOLDER SENTENCES OUT | minilm fidelity FOLDER SENTENCES DENSE SMALL...\n", stderr);
+  std::fputs("usage: minilm tokens FOLDER SENTENCES OUT | minilm fidelity FOLDER SENTENCES DENSE SMALL...\n",
+             stderr);
   return 2;
 }

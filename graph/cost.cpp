@@ -11,9 +11,11 @@ namespace {
 /// Ops whose result shares its operand's memory.
 bool is_view(std::string_view name) {
   static const std::set<std::string_view> kViews{
-      "view", "_unsafe_view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "t",
-      "expand", "expand_as", "view_as", "select", "slice", "split", "split_with_sizes", "chunk", "unbind", "narrow",
-      "alias", "detach", "dropout", "contiguous", "to", "movedim", "numpy_T", "mT"};
+      "view",      "_unsafe_view", "reshape",   "flatten", "unflatten",        "squeeze",
+      "unsqueeze", "permute",      "transpose", "t",       "expand",           "expand_as",
+      "view_as",   "select",       "slice",     "split",   "split_with_sizes", "chunk",
+      "unbind",    "narrow",       "alias",     "detach",  "dropout",          "contiguous",
+      "to",        "movedim",      "numpy_T",   "mT"};
   return kViews.contains(name) || name.ends_with('_');
 }
 
@@ -29,21 +31,27 @@ CostModel::CostModel(const Program& program, const Dependencies& dependencies)
 std::int32_t CostModel::compile(TermId term) {
   const Terms& terms = dependencies_.terms;
   term = terms.find(term);
-  if (const std::int32_t known = node_of_term_[static_cast<std::size_t>(term.index)]; known >= 0) return known;
+  if (const std::int32_t known = node_of_term_[static_cast<std::size_t>(term.index)]; known >= 0)
+    return known;
   Node node{.kind = Node::Kind::Constant, .value = terms.size(term)};
   if (terms.kind(term) == Terms::Kind::Axis) {
     const AxisIndex axis = dependencies_.axis_of(term);
     // Only what can shrink stays symbolic.
-    if (axis >= 0 && !dependencies_.axes[static_cast<std::size_t>(axis)].frozen) node = {.kind = Node::Kind::Width, .value = axis};
+    if (axis >= 0 && !dependencies_.axes[static_cast<std::size_t>(axis)].frozen)
+      node = {.kind = Node::Kind::Width, .value = axis};
   } else {
     const bool product = terms.kind(term) == Terms::Kind::Product;
     const std::vector<TermId> parts = product ? terms.factors(term) : terms.segments(term);
     std::vector<std::int32_t> compiled;
     for (TermId part : parts) compiled.push_back(compile(part));
-    const bool constant = std::ranges::all_of(compiled, [&](std::int32_t c) { return nodes_[static_cast<std::size_t>(c)].kind == Node::Kind::Constant; });
+    const bool constant = std::ranges::all_of(compiled, [&](std::int32_t c) {
+      return nodes_[static_cast<std::size_t>(c)].kind == Node::Kind::Constant;
+    });
     if (!constant) {
-      node = {.kind = product ? Node::Kind::Product : Node::Kind::Sum, .value = 0,
-              .first = static_cast<std::int32_t>(children_.size()), .count = static_cast<std::int32_t>(compiled.size())};
+      node = {.kind = product ? Node::Kind::Product : Node::Kind::Sum,
+              .value = 0,
+              .first = static_cast<std::int32_t>(children_.size()),
+              .count = static_cast<std::int32_t>(compiled.size())};
       children_.insert(children_.end(), compiled.begin(), compiled.end());
     }
   }
@@ -51,12 +59,15 @@ std::int32_t CostModel::compile(TermId term) {
   return node_of_term_[static_cast<std::size_t>(term.index)] = static_cast<std::int32_t>(nodes_.size() - 1);
 }
 
-CostModel::Monomial CostModel::compile(std::int64_t coefficient, const std::vector<TermId>& terms, std::int32_t owner) {
+CostModel::Monomial CostModel::compile(std::int64_t coefficient, const std::vector<TermId>& terms,
+                                       std::int32_t owner) {
   Monomial out{.coefficient = coefficient, .factors = {}, .owner = owner};
   for (TermId term : terms) {
     const std::int32_t node = compile(term);
-    if (nodes_[static_cast<std::size_t>(node)].kind == Node::Kind::Constant) out.coefficient *= nodes_[static_cast<std::size_t>(node)].value;
-    else out.factors.push_back(node);
+    if (nodes_[static_cast<std::size_t>(node)].kind == Node::Kind::Constant)
+      out.coefficient *= nodes_[static_cast<std::size_t>(node)].value;
+    else
+      out.factors.push_back(node);
   }
   return out;
 }
@@ -70,10 +81,13 @@ void CostModel::compile_stored() {
 }
 
 void CostModel::compile_activations() {
-  std::vector<std::int32_t> last(program_.values.size(), -1), made(program_.values.size(), -1), storage(program_.values.size(), -1);
-  for (std::int32_t v = 0; v < static_cast<std::int32_t>(storage.size()); ++v) storage[static_cast<std::size_t>(v)] = v;
+  std::vector<std::int32_t> last(program_.values.size(), -1), made(program_.values.size(), -1),
+      storage(program_.values.size(), -1);
+  for (std::int32_t v = 0; v < static_cast<std::int32_t>(storage.size()); ++v)
+    storage[static_cast<std::size_t>(v)] = v;
   const auto touch = [&](const Arg& arg, std::int32_t at) {
-    for (ValueId id : values_in(arg)) last[static_cast<std::size_t>(storage[static_cast<std::size_t>(id.index)])] = at;
+    for (ValueId id : values_in(arg))
+      last[static_cast<std::size_t>(storage[static_cast<std::size_t>(id.index)])] = at;
   };
   const auto n = static_cast<std::int32_t>(program_.ops.size());
   for (std::int32_t i = 0; i < n; ++i) {
@@ -86,14 +100,16 @@ void CostModel::compile_activations() {
     }
     for (ValueId id : op.outputs) {
       made[static_cast<std::size_t>(id.index)] = last[static_cast<std::size_t>(id.index)] = i;
-      if (first >= 0 && is_view(op.base_name())) storage[static_cast<std::size_t>(id.index)] = storage[static_cast<std::size_t>(first)];
+      if (first >= 0 && is_view(op.base_name()))
+        storage[static_cast<std::size_t>(id.index)] = storage[static_cast<std::size_t>(first)];
     }
   }
   for (const Output& output : program_.outputs) touch(output.value, n);
   for (std::int32_t v = 0; v < static_cast<std::int32_t>(program_.values.size()); ++v) {
     const auto at = static_cast<std::size_t>(v);
     if (made[at] < 0 || storage[at] != v || program_.values[at].kind != Value::Kind::Tensor) continue;
-    activations_.push_back(compile(dtype_size(program_.values[at].dtype), dependencies_.values[at].dims, static_cast<std::int32_t>(lifetimes_.size())));
+    activations_.push_back(compile(dtype_size(program_.values[at].dtype), dependencies_.values[at].dims,
+                                   static_cast<std::int32_t>(lifetimes_.size())));
     lifetimes_.push_back({.value = v, .made = made[at], .last = last[at]});
   }
 }
@@ -103,7 +119,8 @@ std::int64_t CostModel::eval(std::int32_t index, const Widths& widths) const {
   switch (node.kind) {
     case Node::Kind::Constant: return node.value;
     case Node::Kind::Width: return widths[static_cast<std::size_t>(node.value)];
-    case Node::Kind::Product: case Node::Kind::Sum: break;
+    case Node::Kind::Product:
+    case Node::Kind::Sum: break;
   }
   std::int64_t out = node.kind == Node::Kind::Product ? 1 : 0;
   for (std::int32_t i = node.first; i < node.first + node.count; ++i) {
@@ -122,7 +139,8 @@ std::int64_t CostModel::eval(const Monomial& monomial, const Widths& widths) con
 std::int64_t CostModel::parameters(const Widths& widths) const {
   std::int64_t total = 0;
   for (const Monomial& m : stored_)
-    if (program_.inputs[static_cast<std::size_t>(m.owner)].kind == Input::Kind::Parameter) total += eval(m, widths);
+    if (program_.inputs[static_cast<std::size_t>(m.owner)].kind == Input::Kind::Parameter)
+      total += eval(m, widths);
   return total;
 }
 
@@ -154,7 +172,8 @@ Cost CostModel::evaluate(const Widths& widths) const {
     change[static_cast<std::size_t>(life.last) + 1] -= bytes;
   }
   std::int64_t live = 0;
-  for (std::int64_t delta : change) cost.peak_activation_bytes = std::max(cost.peak_activation_bytes, live += delta);
+  for (std::int64_t delta : change)
+    cost.peak_activation_bytes = std::max(cost.peak_activation_bytes, live += delta);
   return cost;
 }
 

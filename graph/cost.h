@@ -10,10 +10,10 @@ namespace pollard::graph {
 
 /// Size and work of a program at given widths. Exact: nothing is run, no weights are read.
 struct Cost {
-  std::int64_t parameters = 0;        ///< elements of all parameters, tied ones once
+  std::int64_t parameters = 0;  ///< elements of all parameters, tied ones once
   std::int64_t parameter_bytes = 0;
-  std::int64_t stored_bytes = 0;      ///< parameters, persistent buffers and constants
-  std::int64_t macs = 0;              ///< multiply-accumulates at the example input
+  std::int64_t stored_bytes = 0;           ///< parameters, persistent buffers and constants
+  std::int64_t macs = 0;                   ///< multiply-accumulates at the example input
   std::int64_t peak_activation_bytes = 0;  ///< most bytes of live activations between two ops
 };
 
@@ -33,13 +33,13 @@ class CostModel {
   /// A term flattened for evaluation: a product of sums of products ... of constants and axis widths.
   struct Node {
     enum class Kind : std::uint8_t { Constant, Width, Product, Sum } kind;
-    std::int64_t value = 0;       ///< Constant: the number; Width: the axis
+    std::int64_t value = 0;  ///< Constant: the number; Width: the axis
     std::int32_t first = 0, count = 0;
   };
   struct Monomial {
     std::int64_t coefficient;
     std::vector<std::int32_t> factors;
-    std::int32_t owner;           ///< op, or input index
+    std::int32_t owner;  ///< op, or input index
   };
   struct Lifetime {
     std::int32_t value, made, last;
@@ -57,7 +57,7 @@ class CostModel {
   std::vector<Node> nodes_;
   std::vector<std::int32_t> children_;
   std::vector<std::int32_t> node_of_term_;
-  std::vector<Monomial> stored_;       ///< owner: input index
+  std::vector<Monomial> stored_;  ///< owner: input index
   std::vector<Monomial> macs_;
   std::vector<Monomial> activations_;  ///< owner: index into lifetimes_
   std::vector<Lifetime> lifetimes_;

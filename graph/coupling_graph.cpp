@@ -13,7 +13,8 @@
 namespace pollard::graph {
 namespace {
 
-using Boosted = boost::adjacency_list<boost::vecS, boost::vecS, boost::undirectedS, boost::no_property, std::int32_t>;
+using Boosted =
+    boost::adjacency_list<boost::vecS, boost::vecS, boost::undirectedS, boost::no_property, std::int32_t>;
 
 }  // namespace
 
@@ -44,7 +45,8 @@ void add_vertices(const Dependencies& d, ValueId id, std::vector<CouplingGraph::
 
 }  // namespace
 
-CouplingGraph::CouplingGraph(const Program& program, const Dependencies& d) : impl_(std::make_unique<Impl>()) {
+CouplingGraph::CouplingGraph(const Program& program, const Dependencies& d)
+    : impl_(std::make_unique<Impl>()) {
   Impl& g = *impl_;
   g.by_value.resize(program.values.size());
   for (std::size_t v = 0; v < program.values.size(); ++v)
@@ -66,7 +68,8 @@ CouplingGraph::CouplingGraph(const Program& program, const Dependencies& d) : im
     couple(values, static_cast<std::int32_t>(i));
   }
   for (const Input& input : program.inputs)
-    if (const Input* other = input.tied_to.empty() ? nullptr : program.find_input(input.tied_to)) couple({other->value, input.value}, kTied);
+    if (const Input* other = input.tied_to.empty() ? nullptr : program.find_input(input.tied_to))
+      couple({other->value, input.value}, kTied);
 
   for (std::size_t v = 0; v < g.vertices.size(); ++v) boost::add_vertex(g.graph);
   for (const Edge& edge : g.edges) boost::add_edge(edge.a, edge.b, edge.op, g.graph);

@@ -29,8 +29,8 @@ class CouplingGraph {
   };
   static constexpr std::int32_t kTied = -2;  ///< edge between two names of one tensor
   struct Edge {
-    std::size_t a, b;      ///< vertices
-    std::int32_t op;       ///< or kTied
+    std::size_t a, b;  ///< vertices
+    std::int32_t op;   ///< or kTied
   };
   const std::vector<Vertex>& vertices() const;
   const std::vector<Edge>& edges() const;
@@ -40,7 +40,7 @@ class CouplingGraph {
 
   struct Step {
     Vertex vertex;
-    std::int32_t op;       ///< the op that couples it to the step before; -1 for the first
+    std::int32_t op;  ///< the op that couples it to the step before; -1 for the first
   };
   /// Shortest path between two dimensions along one axis both mention; nothing when they are not coupled.
   std::optional<std::vector<Step>> path(DimRef from, DimRef to) const;

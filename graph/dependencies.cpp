@@ -17,7 +17,8 @@ namespace {
 std::vector<TermId> stored_terms(Terms& terms, const Value& value) {
   std::vector<TermId> dims;
   for (const Size& size : value.shape)
-    dims.push_back(is_floating(value.dtype) ? terms.axis(size.hint) : terms.frozen_axis(size.hint, {FreezeWhy::Integer}));
+    dims.push_back(is_floating(value.dtype) ? terms.axis(size.hint)
+                                            : terms.frozen_axis(size.hint, {FreezeWhy::Integer}));
   return dims;
 }
 
@@ -31,7 +32,8 @@ void bind_inputs(AnalysisState& state) {
     f.from_weights = input.kind != Input::Kind::User;
     const auto tied = by_source.find(input.tied_to);
     if (input.kind == Input::Kind::User) {
-      for (const Size& size : value.shape) f.terms.dims.push_back(state.terms.frozen_axis(size.hint, {FreezeWhy::Input}));
+      for (const Size& size : value.shape)
+        f.terms.dims.push_back(state.terms.frozen_axis(size.hint, {FreezeWhy::Input}));
     } else if (!input.tied_to.empty() && tied != by_source.end()) {
       f.terms = state.values[static_cast<std::size_t>(tied->second.index)].terms;
     } else {
@@ -44,7 +46,8 @@ void bind_inputs(AnalysisState& state) {
 bool touches_tensors(const Program& program, const Op& op) {
   const auto is_tensor = [&](ValueId id) { return program[id].kind == Value::Kind::Tensor; };
   if (std::ranges::any_of(op.outputs, is_tensor)) return true;
-  return std::ranges::any_of(op.args, [&](const NamedArg& named) { return std::ranges::any_of(values_in(named.arg), is_tensor); });
+  return std::ranges::any_of(
+      op.args, [&](const NamedArg& named) { return std::ranges::any_of(values_in(named.arg), is_tensor); });
 }
 
 void mark_from_weights(AnalysisState& state, const Op& op) {
@@ -56,7 +59,8 @@ void mark_from_weights(AnalysisState& state, const Op& op) {
   for (ValueId id : op.outputs) state.values[static_cast<std::size_t>(id.index)].from_weights = all;
 }
 
-void apply_rule(AnalysisState& state, std::int32_t index, std::map<std::string, std::vector<std::int32_t>>& unknown) {
+void apply_rule(AnalysisState& state, std::int32_t index,
+                std::map<std::string, std::vector<std::int32_t>>& unknown) {
   const Op& op = state.program.ops[static_cast<std::size_t>(index)];
   if (!touches_tensors(state.program, op)) return;
   mark_from_weights(state, op);
@@ -79,10 +83,12 @@ void bind_outputs(AnalysisState& state) {
     const auto* id = output.value.as<ValueId>();
     if (!id || state.program[*id].kind != Value::Kind::Tensor) continue;
     const ValueTerms& terms = context.in(*id);
-    const Input* buffer = output.kind == Output::Kind::BufferMutation ? state.program.find_input(output.target) : nullptr;
+    const Input* buffer =
+        output.kind == Output::Kind::BufferMutation ? state.program.find_input(output.target) : nullptr;
     if (buffer) {
       const ValueTerms& stored = context.in(buffer->value);
-      for (std::size_t d = 0; d < std::min(terms.dims.size(), stored.dims.size()); ++d) context.unify(terms.dims[d], stored.dims[d]);
+      for (std::size_t d = 0; d < std::min(terms.dims.size(), stored.dims.size()); ++d)
+        context.unify(terms.dims[d], stored.dims[d]);
     } else {
       for (TermId term : terms.dims) context.freeze(term, FreezeWhy::Output);
     }
@@ -92,22 +98,27 @@ void bind_outputs(AnalysisState& state) {
 void list_stacked(ValueFacts& f) {
   for (const std::vector<TermId>& slice : f.stacked->slices)
     for (std::size_t i = 0; i < slice.size(); ++i) {
-      const auto dim = static_cast<std::int32_t>(i) + (static_cast<std::int32_t>(i) >= f.stacked->dim ? 1 : 0);
-      if (slice[i] != f.terms.dims[static_cast<std::size_t>(dim)]) f.terms.stacked.emplace_back(dim, slice[i]);
+      const auto dim =
+          static_cast<std::int32_t>(i) + (static_cast<std::int32_t>(i) >= f.stacked->dim ? 1 : 0);
+      if (slice[i] != f.terms.dims[static_cast<std::size_t>(dim)])
+        f.terms.stacked.emplace_back(dim, slice[i]);
     }
 }
 
 // ---- count ties ------------------------------------------------------------------------------------------------
 
 /// Pairs of axes that must keep equally many units; terms of different structure freeze each other.
-void match_counts(Terms& terms, TermId a, TermId b, std::int32_t op, std::vector<std::pair<TermId, TermId>>& pairs) {
+void match_counts(Terms& terms, TermId a, TermId b, std::int32_t op,
+                  std::vector<std::pair<TermId, TermId>>& pairs) {
   a = terms.find(a);
   b = terms.find(b);
   if (a == b) return;
   const std::vector<TermId> fa = terms.kind(a) == Terms::Kind::Sum ? terms.segments(a) : terms.factors(a);
   const std::vector<TermId> fb = terms.kind(b) == Terms::Kind::Sum ? terms.segments(b) : terms.factors(b);
-  const bool alike = terms.kind(a) == terms.kind(b) &&
-                     std::ranges::equal(fa, fb, {}, [&](TermId t) { return terms.size(t); }, [&](TermId t) { return terms.size(t); });
+  const bool alike =
+      terms.kind(a) == terms.kind(b) &&
+      std::ranges::equal(
+          fa, fb, {}, [&](TermId t) { return terms.size(t); }, [&](TermId t) { return terms.size(t); });
   if (!alike) {
     for (TermId term : {a, b}) terms.freeze(term, {FreezeWhy::CountTie, op});
   } else if (terms.kind(a) == Terms::Kind::Axis) {
@@ -134,7 +145,8 @@ void number_ties(Dependencies& d, const std::vector<std::pair<TermId, TermId>>& 
   std::int32_t next = 0;
   for (const auto& [_, members] : classes) {
     if (members.size() < 2) continue;
-    const bool frozen = std::ranges::any_of(members, [&](AxisIndex a) { return bool(d.axes[static_cast<std::size_t>(a)].frozen); });
+    const bool frozen = std::ranges::any_of(
+        members, [&](AxisIndex a) { return bool(d.axes[static_cast<std::size_t>(a)].frozen); });
     for (AxisIndex a : members) {
       Axis& axis = d.axes[static_cast<std::size_t>(a)];
       axis.tie = next;
@@ -162,7 +174,8 @@ void collect_axes(Dependencies& d, const Program& program) {
         Axis& axis = d.axes[static_cast<std::size_t>(add_axis(d, term))];
         axis.stored = true;
         const Member member{.input = static_cast<std::int32_t>(i), .dim = static_cast<std::int32_t>(dim)};
-        if (input.tied_to.empty() && (axis.members.empty() || axis.members.back() != member)) axis.members.push_back(member);
+        if (input.tied_to.empty() && (axis.members.empty() || axis.members.back() != member))
+          axis.members.push_back(member);
       }
   }
   for (const ValueTerms& value : d.values)
@@ -177,16 +190,22 @@ void collect_axes(Dependencies& d, const Program& program) {
 
 void freeze_unread(Dependencies& d, const Program& program) {
   std::vector<bool> read(program.values.size(), false);
-  const auto mark = [&](const Arg& arg) { for (ValueId id : values_in(arg)) read[static_cast<std::size_t>(id.index)] = true; };
+  const auto mark = [&](const Arg& arg) {
+    for (ValueId id : values_in(arg)) read[static_cast<std::size_t>(id.index)] = true;
+  };
   for (const Op& op : program.ops)
     for (const NamedArg& named : op.args) mark(named.arg);
   for (const Output& output : program.outputs) mark(output.value);
-  const auto is_read = [&](std::int32_t input) { return read[static_cast<std::size_t>(program.inputs[static_cast<std::size_t>(input)].value.index)]; };
+  const auto is_read = [&](std::int32_t input) {
+    return read[static_cast<std::size_t>(program.inputs[static_cast<std::size_t>(input)].value.index)];
+  };
   for (std::size_t i = 0; i < program.inputs.size(); ++i)
-    if (!program.inputs[i].constant && program.inputs[i].kind != Input::Kind::User && !is_read(static_cast<std::int32_t>(i)))
+    if (!program.inputs[i].constant && program.inputs[i].kind != Input::Kind::User &&
+        !is_read(static_cast<std::int32_t>(i)))
       d.unused_inputs.push_back(static_cast<std::int32_t>(i));
   for (Axis& axis : d.axes)
-    if (axis.stored && !axis.frozen && std::ranges::none_of(axis.members, [&](const Member& m) { return is_read(m.input); }))
+    if (axis.stored && !axis.frozen &&
+        std::ranges::none_of(axis.members, [&](const Member& m) { return is_read(m.input); }))
       axis.frozen = {FreezeWhy::Unread};
 }
 
@@ -197,7 +216,8 @@ void assign_facts(Dependencies& d, const AnalysisState& state) {
       if (a.role == Role::Unit) a.role = role;
     }
   for (const Renormalisation& r : d.renormalisations)
-    for (TermId axis : d.terms.axes(r.term)) d.axes[static_cast<std::size_t>(add_axis(d, axis))].renormalised = true;
+    for (TermId axis : d.terms.axes(r.term))
+      d.axes[static_cast<std::size_t>(add_axis(d, axis))].renormalised = true;
 }
 
 /// What reads each input first: "linear.weight".
@@ -214,7 +234,8 @@ std::vector<std::string> first_readers(const Program& program) {
 void form_groups(Dependencies& d, const Program& program) {
   const std::vector<std::string> readers = first_readers(program);
   const auto label = [&](const Member& m) {
-    return readers[static_cast<std::size_t>(program.inputs[static_cast<std::size_t>(m.input)].value.index)] + ":" + std::to_string(m.dim);
+    return readers[static_cast<std::size_t>(program.inputs[static_cast<std::size_t>(m.input)].value.index)] +
+           ":" + std::to_string(m.dim);
   };
   for (AxisIndex a = 0; a < static_cast<AxisIndex>(d.axes.size()); ++a) {
     const Axis& axis = d.axes[static_cast<std::size_t>(a)];
@@ -249,10 +270,12 @@ AxisIndex Dependencies::axis_of(TermId term) const {
 }
 
 Dependencies analyse(const Program& program) {
-  AnalysisState state{.program = program, .terms = {}, .values = std::vector<ValueFacts>(program.values.size())};
+  AnalysisState state{
+      .program = program, .terms = {}, .values = std::vector<ValueFacts>(program.values.size())};
   std::map<std::string, std::vector<std::int32_t>> unknown;
   bind_inputs(state);
-  for (std::int32_t i = 0; i < static_cast<std::int32_t>(program.ops.size()); ++i) apply_rule(state, i, unknown);
+  for (std::int32_t i = 0; i < static_cast<std::int32_t>(program.ops.size()); ++i)
+    apply_rule(state, i, unknown);
   bind_outputs(state);
 
   std::vector<std::pair<TermId, TermId>> tied;

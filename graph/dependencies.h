@@ -22,7 +22,7 @@ struct DimRef {
 
 /// What the terms of a value's dimensions are, and where it is not zero although masked.
 struct ValueTerms {
-  std::vector<TermId> dims;           ///< one a dimension
+  std::vector<TermId> dims;  ///< one a dimension
   /// Axes along which a removed unit's entries do not vanish when every parameter slab of the unit is zeroed
   /// (after a sigmoid, say). Empty for nearly all values.
   std::vector<TermId> nonvanishing;
@@ -41,10 +41,10 @@ struct Renormalisation {
   /// operand first (sums and products of activations).
   enum class How : std::uint8_t { Gather, Mask };
   std::int32_t op = -1;
-  std::string argument;       ///< the operand that is reduced
-  std::int32_t dim = 0;       ///< its dimension
+  std::string argument;  ///< the operand that is reduced
+  std::int32_t dim = 0;  ///< its dimension
   How how = How::Gather;
-  TermId term;                ///< the axes it concerns: the dimension's term, or a factor of it
+  TermId term;  ///< the axes it concerns: the dimension's term, or a factor of it
 };
 
 /// A product of a constant and term sizes, and the op it belongs to: one summand of the multiply-accumulate count.
@@ -56,7 +56,7 @@ struct Monomial {
 
 /// One dimension of one parameter, buffer or constant that mentions an axis.
 struct Member {
-  std::int32_t input = -1;    ///< index into Program::inputs
+  std::int32_t input = -1;  ///< index into Program::inputs
   std::int32_t dim = 0;
   auto operator<=>(const Member&) const = default;
 };
@@ -68,18 +68,18 @@ struct Axis {
   std::int64_t size = 0;
   Freeze frozen;
   Role role = Role::Unit;
-  bool renormalised = false;      ///< some norm or mean reduces over it
-  bool stored = false;            ///< some parameter mentions it
-  std::vector<Member> members;    ///< in program order; tied parameters once
-  std::int32_t tie = -1;          ///< class of axes that must keep equally many units, or -1
+  bool renormalised = false;    ///< some norm or mean reduces over it
+  bool stored = false;          ///< some parameter mentions it
+  std::vector<Member> members;  ///< in program order; tied parameters once
+  std::int32_t tie = -1;        ///< class of axes that must keep equally many units, or -1
   bool prunable() const { return !frozen && stored && size > 1; }
 };
 
 /// A set of parameter slabs that shrink together: one prunable axis.
 struct Group {
-  std::string id;                 ///< "G01", in order of first appearance
+  std::string id;  ///< "G01", in order of first appearance
   AxisIndex axis = -1;
-  std::string signature;          ///< equal for groups of the same kind (isomorphic ranking)
+  std::string signature;  ///< equal for groups of the same kind (isomorphic ranking)
 };
 
 struct UnknownOp {
@@ -90,17 +90,17 @@ struct UnknownOp {
 /// The result of the analysis: what every dimension is made of, which axes exist, what couples, what may not shrink.
 struct Dependencies {
   Terms terms;
-  std::vector<ValueTerms> values;          ///< by ValueId
+  std::vector<ValueTerms> values;  ///< by ValueId
   std::vector<Axis> axes;
-  std::vector<Group> groups;               ///< the prunable axes
+  std::vector<Group> groups;  ///< the prunable axes
   std::vector<Renormalisation> renormalisations;
   std::vector<Monomial> macs;
   std::vector<UnknownOp> unknown;
-  std::vector<std::int32_t> unused_inputs; ///< parameters no op reads
+  std::vector<std::int32_t> unused_inputs;                          ///< parameters no op reads
   std::map<std::pair<std::int32_t, std::string>, TermId> op_terms;  ///< e.g. (op, "groups") of a convolution
   std::map<std::int32_t, AxisIndex> axis_of_term;                   ///< resolved axis term -> axis
 
-  AxisIndex axis_of(TermId term) const;    ///< -1 for size 1
+  AxisIndex axis_of(TermId term) const;  ///< -1 for size 1
   const ValueTerms& operator[](ValueId id) const { return values[static_cast<std::size_t>(id.index)]; }
 };
 

@@ -9,8 +9,9 @@
 namespace pollard::graph {
 namespace {
 
-constexpr std::array<const char*, 12> kColours{"#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377",
-                                               "#bb5566", "#004488", "#ddaa33", "#117733", "#882255", "#44aa99"};
+constexpr std::array<const char*, 12> kColours{"#4477aa", "#ee6677", "#228833", "#ccbb44",
+                                               "#66ccee", "#aa3377", "#bb5566", "#004488",
+                                               "#ddaa33", "#117733", "#882255", "#44aa99"};
 
 std::string quoted(std::string_view text) {
   std::string out = "\"";
@@ -38,7 +39,8 @@ std::string to_dot(const Program& program, const Dependencies& d, std::size_t li
   };
   std::map<std::string, std::set<std::string>> clusters;
   for (std::size_t i = 0; i < program.inputs.size(); ++i)
-    if (!program.inputs[i].source.empty()) clusters[module_of(program.inputs[i].source)].insert(node(static_cast<std::int32_t>(i)));
+    if (!program.inputs[i].source.empty())
+      clusters[module_of(program.inputs[i].source)].insert(node(static_cast<std::int32_t>(i)));
 
   std::string out = "graph pollard {\n  rankdir=LR; node [shape=box, fontname=\"sans-serif\"];\n";
   if (collapse) out += "  label=" + quoted("parameters collapsed by module") + ";\n";
@@ -52,19 +54,23 @@ std::string to_dot(const Program& program, const Dependencies& d, std::size_t li
     const Axis& axis = d.axes[static_cast<std::size_t>(d.groups[g].axis)];
     const std::string hub = quoted(d.groups[g].id);
     const std::string colour = kColours[g % kColours.size()];
-    out += "  " + hub + " [shape=ellipse, color=\"" + colour + "\", label=" + quoted(d.groups[g].id + " " + std::to_string(axis.size)) + "];\n";
+    out += "  " + hub + " [shape=ellipse, color=\"" + colour +
+           "\", label=" + quoted(d.groups[g].id + " " + std::to_string(axis.size)) + "];\n";
     std::set<std::string> lines;
     for (const Member& m : axis.members)
-      lines.insert("  " + hub + " -- " + quoted(node(m.input)) + " [color=\"" + colour + "\"" + (collapse ? "" : ", label=\"" + std::to_string(m.dim) + "\"") + "];\n");
+      lines.insert("  " + hub + " -- " + quoted(node(m.input)) + " [color=\"" + colour + "\"" +
+                   (collapse ? "" : ", label=\"" + std::to_string(m.dim) + "\"") + "];\n");
     for (const std::string& line : lines) out += line;
   }
   int blocked = 0;
   for (const Axis& axis : d.axes) {
     if (!axis.stored || !axis.frozen || axis.members.size() < 2) continue;
     const std::string hub = quoted("frozen " + std::to_string(++blocked));
-    out += "  " + hub + " [shape=ellipse, style=dashed, label=" + quoted(std::to_string(axis.size) + " " + std::string(to_string(axis.frozen.why))) + "];\n";
+    out += "  " + hub + " [shape=ellipse, style=dashed, label=" +
+           quoted(std::to_string(axis.size) + " " + std::string(to_string(axis.frozen.why))) + "];\n";
     std::set<std::string> lines;
-    for (const Member& m : axis.members) lines.insert("  " + hub + " -- " + quoted(node(m.input)) + " [style=dashed];\n");
+    for (const Member& m : axis.members)
+      lines.insert("  " + hub + " -- " + quoted(node(m.input)) + " [style=dashed];\n");
     for (const std::string& line : lines) out += line;
   }
   return out + "}\n";

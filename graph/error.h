@@ -24,7 +24,7 @@ enum class Exit : int {
 class UserError : public std::runtime_error {
  public:
   struct Parts {
-    std::string code;     ///< "E0301"
+    std::string code;  ///< "E0301"
     Exit exit = Exit::BadFile;
     std::string subject;  ///< the file, flag or op the message is about; may be empty
     std::string message;  ///< one sentence: what was got and what was expected
@@ -46,13 +46,12 @@ class InternalError : public std::logic_error {
   using std::logic_error::logic_error;
 };
 
-[[noreturn]] void check_failed(const char* file, int line, const char* condition,
-                               const std::string& detail);
+[[noreturn]] void check_failed(const char* file, int line, const char* condition, const std::string& detail);
 
 }  // namespace pollard
 
 /// Our own invariant; `detail` is a std::string expression evaluated only on failure.
-#define POLLARD_CHECK(condition, detail)                                      \
-  do {                                                                        \
+#define POLLARD_CHECK(condition, detail)                                                 \
+  do {                                                                                   \
     if (!(condition)) ::pollard::check_failed(__FILE__, __LINE__, #condition, (detail)); \
   } while (false)

@@ -11,7 +11,8 @@ namespace {
 
 /// Names that contain the last component of what was asked for.
 std::string near_names(const Program& program, std::string_view wanted) {
-  const std::string_view tail = wanted.substr(wanted.rfind('.') == std::string_view::npos ? 0 : wanted.rfind('.') + 1);
+  const std::string_view tail =
+      wanted.substr(wanted.rfind('.') == std::string_view::npos ? 0 : wanted.rfind('.') + 1);
   std::string out;
   int shown = 0;
   for (const Input& input : program.inputs)
@@ -22,8 +23,13 @@ std::string near_names(const Program& program, std::string_view wanted) {
 }
 
 [[noreturn]] void unknown(const Program& program, std::string_view name, const std::string& message) {
-  throw UserError({.code = "E0203", .exit = Exit::Usage, .subject = std::string(name), .message = message,
-                   .where = {}, .why = {}, .help = near_names(program, name)});
+  throw UserError({.code = "E0203",
+                   .exit = Exit::Usage,
+                   .subject = std::string(name),
+                   .message = message,
+                   .where = {},
+                   .why = {},
+                   .help = near_names(program, name)});
 }
 
 }  // namespace
@@ -33,7 +39,8 @@ DimRef find_dim(const Program& program, std::string_view text) {
   std::int32_t dim = 0;
   if (const auto colon = text.rfind(':'); colon != std::string_view::npos) {
     const std::string_view digits = text.substr(colon + 1);
-    if (std::from_chars(digits.data(), digits.data() + digits.size(), dim).ec == std::errc()) name = text.substr(0, colon);
+    if (std::from_chars(digits.data(), digits.data() + digits.size(), dim).ec == std::errc())
+      name = text.substr(0, colon);
   }
   ValueId id;
   if (const Input* input = program.find_input(name)) id = input->value;
@@ -42,13 +49,16 @@ DimRef find_dim(const Program& program, std::string_view text) {
     if (program.values[v].name == name) id = {static_cast<std::int32_t>(v)};
   if (id.index < 0) unknown(program, name, "no parameter or value has this name");
   if (dim < 0 || static_cast<std::size_t>(dim) >= program[id].shape.size())
-    unknown(program, name, "has " + std::to_string(program[id].shape.size()) + " dimensions, not one numbered " + std::to_string(dim));
+    unknown(program, name,
+            "has " + std::to_string(program[id].shape.size()) + " dimensions, not one numbered " +
+                std::to_string(dim));
   return {id, dim};
 }
 
 std::string name_of(const Program& program, DimRef dim) {
   for (const Input& input : program.inputs)
-    if (!input.constant && input.value == dim.value && !input.source.empty()) return input.source + ":" + std::to_string(dim.dim);
+    if (!input.constant && input.value == dim.value && !input.source.empty())
+      return input.source + ":" + std::to_string(dim.dim);
   return "%" + program[dim.value].name + ":" + std::to_string(dim.dim);
 }
 

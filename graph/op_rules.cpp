@@ -13,8 +13,9 @@ namespace {
 std::map<std::string_view, const OpRule*> build_table() {
   std::map<std::string_view, const OpRule*> table;
   for (std::span<const OpRule> rules :
-       {regular_rules(), pointwise_rules(), shape_rules(), segment_rules(), convolution_rules(), attention_rules(),
-        norm_rules(), recurrent_rules(), reduction_rules(), indexing_rules(), creation_rules(), spatial_rules()})
+       {regular_rules(), pointwise_rules(), shape_rules(), segment_rules(), convolution_rules(),
+        attention_rules(), norm_rules(), recurrent_rules(), reduction_rules(), indexing_rules(),
+        creation_rules(), spatial_rules()})
     for (const OpRule& rule : rules)
       POLLARD_CHECK(table.emplace(rule.name, &rule).second, "two rules for " + std::string(rule.name));
   return table;

@@ -13,11 +13,11 @@ namespace pollard::graph {
 
 /// What a pointwise op makes of zeros: whether units masked to zero stay zero.
 enum class Zero : std::uint8_t {
-  Keeps,    ///< f(0, 0) = 0: relu, tanh, add of tensors
-  Additive, ///< Keeps, unless a non-zero number is added (add, sub)
-  Product,  ///< one zero operand suffices (mul)
-  First,    ///< zero when the first operand is (div)
-  Loses     ///< f(0) != 0: sigmoid, exp, cos
+  Keeps,     ///< f(0, 0) = 0: relu, tanh, add of tensors
+  Additive,  ///< Keeps, unless a non-zero number is added (add, sub)
+  Product,   ///< one zero operand suffices (mul)
+  First,     ///< zero when the first operand is (div)
+  Loses      ///< f(0) != 0: sigmoid, exp, cos
 };
 
 /// Everything pollard knows about one op. Three things stand side by side: how terms unify, how integer arguments
@@ -33,12 +33,12 @@ enum class Zero : std::uint8_t {
 struct OpRule {
   using Apply = void (*)(RuleContext&, const OpRule&);
   using Rewrite = void (*)(RewriteContext&);
-  std::string_view name;       ///< "linear" of aten.linear.*; "ns::name" outside aten
-  Apply apply = nullptr;       ///< nullptr: by signature
-  Rewrite rewrite = nullptr;   ///< nullptr: no argument depends on sizes
+  std::string_view name;      ///< "linear" of aten.linear.*; "ns::name" outside aten
+  Apply apply = nullptr;      ///< nullptr: by signature
+  Rewrite rewrite = nullptr;  ///< nullptr: no argument depends on sizes
   std::string_view signature = {};
   bool macs = false;
-  Zero zero = Zero::Loses;     ///< pointwise ops
+  Zero zero = Zero::Loses;  ///< pointwise ops
 };
 
 /// The rule for a target ("aten.linear.default", "aten.relu_.default"), or nullptr.

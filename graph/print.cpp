@@ -24,8 +24,8 @@ std::string member_line(const Dependencies& d, const Program& program, const Mem
 
 std::string group_head(const Dependencies& d, const Group& group) {
   const Axis& axis = d.axes[static_cast<std::size_t>(group.axis)];
-  std::string out = group.id + " a" + std::to_string(group.axis) + " " + std::to_string(axis.size) + " units " +
-                    (axis.renormalised ? "renormalised" : "exact");
+  std::string out = group.id + " a" + std::to_string(group.axis) + " " + std::to_string(axis.size) +
+                    " units " + (axis.renormalised ? "renormalised" : "exact");
   if (axis.role != Role::Unit) out += " " + std::string(to_string(axis.role));
   if (axis.tie >= 0) out += " tie" + std::to_string(axis.tie);
   return out + "\n";
@@ -58,14 +58,16 @@ std::string to_string(const Dependencies& d, const Program& program) {
   std::string out;
   for (const Group& group : d.groups) {
     out += group_head(d, group);
-    for (const Member& member : d.axes[static_cast<std::size_t>(group.axis)].members) out += member_line(d, program, member);
+    for (const Member& member : d.axes[static_cast<std::size_t>(group.axis)].members)
+      out += member_line(d, program, member);
   }
   for (const Axis& axis : d.axes) {
     if (!axis.stored || !axis.frozen || axis.members.empty()) continue;
     out += "frozen " + std::to_string(axis.size) + "! " + explain_freeze(axis.frozen, program) + "\n";
     for (const Member& member : axis.members) out += member_line(d, program, member);
   }
-  for (const UnknownOp& op : d.unknown) out += "unknown " + op.target + " x" + std::to_string(op.ops.size()) + "\n";
+  for (const UnknownOp& op : d.unknown)
+    out += "unknown " + op.target + " x" + std::to_string(op.ops.size()) + "\n";
   return out;
 }
 

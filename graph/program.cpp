@@ -17,12 +17,12 @@ struct DTypeFacts {
   std::int64_t size;
 };
 constexpr std::array<DTypeFacts, 19> kDTypes{{
-    {DType::Unknown, "unknown", 0},      {DType::UInt8, "u8", 1},         {DType::Int8, "i8", 1},
-    {DType::Int16, "i16", 2},            {DType::Int32, "i32", 4},        {DType::Int64, "i64", 8},
-    {DType::UInt16, "u16", 2},           {DType::UInt32, "u32", 4},       {DType::UInt64, "u64", 8},
-    {DType::Float8E4M3, "f8_e4m3", 1},   {DType::Float8E5M2, "f8_e5m2", 1}, {DType::Float16, "f16", 2},
-    {DType::BFloat16, "bf16", 2},        {DType::Float32, "f32", 4},      {DType::Float64, "f64", 8},
-    {DType::Complex32, "c32", 4},        {DType::Complex64, "c64", 8},    {DType::Complex128, "c128", 16},
+    {DType::Unknown, "unknown", 0},    {DType::UInt8, "u8", 1},           {DType::Int8, "i8", 1},
+    {DType::Int16, "i16", 2},          {DType::Int32, "i32", 4},          {DType::Int64, "i64", 8},
+    {DType::UInt16, "u16", 2},         {DType::UInt32, "u32", 4},         {DType::UInt64, "u64", 8},
+    {DType::Float8E4M3, "f8_e4m3", 1}, {DType::Float8E5M2, "f8_e5m2", 1}, {DType::Float16, "f16", 2},
+    {DType::BFloat16, "bf16", 2},      {DType::Float32, "f32", 4},        {DType::Float64, "f64", 8},
+    {DType::Complex32, "c32", 4},      {DType::Complex64, "c64", 8},      {DType::Complex128, "c128", 16},
     {DType::Bool, "bool", 1},
 }};
 const DTypeFacts& facts(DType dtype) { return kDTypes[static_cast<std::size_t>(dtype)]; }
@@ -47,8 +47,12 @@ std::string to_string(const Size& size) {
   return size.symbolic() ? size.expr + "=" + std::to_string(size.hint) : std::to_string(size.hint);
 }
 
-template <class... Fs> struct Overload : Fs... { using Fs::operator()...; };
-template <class... Fs> Overload(Fs...) -> Overload<Fs...>;
+template <class... Fs>
+struct Overload : Fs... {
+  using Fs::operator()...;
+};
+template <class... Fs>
+Overload(Fs...) -> Overload<Fs...>;
 
 }  // namespace
 
@@ -63,8 +67,12 @@ std::optional<DType> dtype_from_string(std::string_view name) {
 
 bool is_floating(DType dtype) {
   switch (dtype) {
-    case DType::Float8E4M3: case DType::Float8E5M2: case DType::Float16: case DType::BFloat16:
-    case DType::Float32: case DType::Float64: return true;
+    case DType::Float8E4M3:
+    case DType::Float8E5M2:
+    case DType::Float16:
+    case DType::BFloat16:
+    case DType::Float32:
+    case DType::Float64: return true;
     default: return false;
   }
 }
@@ -75,9 +83,7 @@ const Arg* Op::find(std::string_view arg_name) const {
   return nullptr;
 }
 
-Arg* Op::find(std::string_view arg_name) {
-  return const_cast<Arg*>(std::as_const(*this).find(arg_name));
-}
+Arg* Op::find(std::string_view arg_name) { return const_cast<Arg*>(std::as_const(*this).find(arg_name)); }
 
 void Op::set(std::string_view arg_name, Arg value, bool keyword) {
   if (Arg* existing = find(arg_name)) {
@@ -160,14 +166,16 @@ void check(const Program& program) {
   std::set<std::string_view> names;
   const auto define = [&](ValueId id, const std::string& by) {
     POLLARD_CHECK(id.index >= 0 && static_cast<std::size_t>(id.index) < defined.size(), by);
-    POLLARD_CHECK(!defined[static_cast<std::size_t>(id.index)], by + " defines " + program[id].name + " again");
+    POLLARD_CHECK(!defined[static_cast<std::size_t>(id.index)],
+                  by + " defines " + program[id].name + " again");
     defined[static_cast<std::size_t>(id.index)] = true;
     POLLARD_CHECK(names.insert(program[id].name).second, "two values named " + program[id].name);
   };
   const auto require = [&](const Arg& arg, const std::string& by) {
     for (ValueId id : values_in(arg)) {
       POLLARD_CHECK(id.index >= 0 && static_cast<std::size_t>(id.index) < defined.size(), by);
-      POLLARD_CHECK(defined[static_cast<std::size_t>(id.index)], by + " reads " + program[id].name + " before it exists");
+      POLLARD_CHECK(defined[static_cast<std::size_t>(id.index)],
+                    by + " reads " + program[id].name + " before it exists");
     }
   };
   for (const Input& input : program.inputs)
@@ -194,7 +202,8 @@ std::string to_string(const Arg& arg, const Program& program) {
           [](const MemoryFormat& v) { return v.name; },
           [&](const Arg::List& list) {
             std::string out = "[";
-            for (std::size_t i = 0; i < list.size(); ++i) out += (i ? ", " : "") + to_string(list[i], program);
+            for (std::size_t i = 0; i < list.size(); ++i)
+              out += (i ? ", " : "") + to_string(list[i], program);
             return out + "]";
           },
       },
@@ -225,7 +234,8 @@ std::string to_string(const Program& program) {
     out += "\n";
   }
   for (const Op& op : program.ops) {
-    for (std::size_t i = 0; i < op.outputs.size(); ++i) out += (i ? ", " : "") + to_string(program[op.outputs[i]]);
+    for (std::size_t i = 0; i < op.outputs.size(); ++i)
+      out += (i ? ", " : "") + to_string(program[op.outputs[i]]);
     out += " = " + op.target + "(";
     for (std::size_t i = 0; i < op.args.size(); ++i)
       out += (i ? ", " : "") + op.args[i].name + "=" + to_string(op.args[i].arg, program);

@@ -14,9 +14,25 @@ namespace pollard::graph {
 
 /// Element type of a tensor. Sizes in bytes: dtype_size().
 enum class DType : std::uint8_t {
-  Unknown, UInt8, Int8, Int16, Int32, Int64, UInt16, UInt32, UInt64,
-  Float8E4M3, Float8E5M2, Float16, BFloat16, Float32, Float64,
-  Complex32, Complex64, Complex128, Bool
+  Unknown,
+  UInt8,
+  Int8,
+  Int16,
+  Int32,
+  Int64,
+  UInt16,
+  UInt32,
+  UInt64,
+  Float8E4M3,
+  Float8E5M2,
+  Float16,
+  BFloat16,
+  Float32,
+  Float64,
+  Complex32,
+  Complex64,
+  Complex128,
+  Bool
 };
 std::string_view to_string(DType dtype);
 std::optional<DType> dtype_from_string(std::string_view name);
@@ -43,8 +59,14 @@ struct Device {
   bool operator==(const Device&) const = default;
 };
 /// Memory layout and memory format by their PyTorch names: "strided"; "contiguous", "preserve", "channels_last".
-struct Layout { std::string name; bool operator==(const Layout&) const = default; };
-struct MemoryFormat { std::string name; bool operator==(const MemoryFormat&) const = default; };
+struct Layout {
+  std::string name;
+  bool operator==(const Layout&) const = default;
+};
+struct MemoryFormat {
+  std::string name;
+  bool operator==(const MemoryFormat&) const = default;
+};
 
 /// An argument of an op. Integers that depend on a symbolic size are ValueIds of Int values;
 /// a list may mix both (e.g. the shape of a view). monostate is None.
@@ -56,11 +78,17 @@ struct Arg {
 
   Arg() = default;
   template <class T>
-    requires std::constructible_from<Variant, T>
-  Arg(T v) : value(std::move(v)) {}  // NOLINT(google-explicit-constructor): literals read as arguments
+  requires std::constructible_from<Variant, T> Arg(T v)
+      : value(std::move(v)) {}  // NOLINT(google-explicit-constructor): literals read as arguments
 
-  template <class T> const T* as() const { return std::get_if<T>(&value); }
-  template <class T> T* as() { return std::get_if<T>(&value); }
+  template <class T>
+  const T* as() const {
+    return std::get_if<T>(&value);
+  }
+  template <class T>
+  T* as() {
+    return std::get_if<T>(&value);
+  }
   bool is_none() const { return std::holds_alternative<std::monostate>(value); }
   bool operator==(const Arg&) const = default;
 };
@@ -75,11 +103,11 @@ struct NamedArg {
 /// One call of a dispatcher op ("aten.linear.default") or a scalar op on sizes ("_operator.mul").
 /// A tensor-list result (split) is flattened into `outputs`; whether it was a list is the schema's business.
 struct Op {
-  std::string target;               ///< namespace.name.overload
+  std::string target;  ///< namespace.name.overload
   std::vector<NamedArg> args;
   std::vector<ValueId> outputs;
-  std::string name;                 ///< unique node name
-  std::string module;               ///< dotted path of the module that made it, "layer1.0.conv1"; may be empty
+  std::string name;    ///< unique node name
+  std::string module;  ///< dotted path of the module that made it, "layer1.0.conv1"; may be empty
   std::map<std::string, std::string> metadata;  ///< carried through unchanged
 
   const Arg* find(std::string_view arg_name) const;  ///< nullptr when absent
@@ -99,15 +127,15 @@ struct Op {
 /// What an op makes or the program receives.
 struct Value {
   enum class Kind : std::uint8_t { Tensor, Int, Float, Bool, None };
-  std::string name;                ///< unique
+  std::string name;  ///< unique
   Kind kind = Kind::Tensor;
   DType dtype = DType::Unknown;
-  std::vector<Size> shape;         ///< Tensor only
-  Size scalar;                     ///< Int only: its value at the example input and its expression
+  std::vector<Size> shape;  ///< Tensor only
+  Size scalar;              ///< Int only: its value at the example input and its expression
   Device device;
   std::string layout = "strided";
   bool requires_grad = false;
-  std::vector<std::int64_t> strides;  ///< at the example input; empty = contiguous
+  std::vector<std::int64_t> strides;      ///< at the example input; empty = contiguous
   std::vector<std::string> stride_exprs;  ///< parallel to strides; "" = fixed
 
   std::vector<std::int64_t> sizes() const;
@@ -129,9 +157,9 @@ struct Input {
 
 struct Output {
   enum class Kind : std::uint8_t { User, BufferMutation, InputMutation, LossOutput };
-  Arg value;            ///< a ValueId, or a constant
+  Arg value;  ///< a ValueId, or a constant
   Kind kind = Kind::User;
-  std::string target;   ///< the mutated buffer or input
+  std::string target;  ///< the mutated buffer or input
 };
 
 /// A symbolic size and the range it may take.
@@ -151,8 +179,8 @@ struct CallSpec {
 /// Weights live elsewhere, under Input::source. Everything after the front ends reads only this.
 struct Program {
   std::vector<Value> values;
-  std::vector<Input> inputs;    ///< parameters, buffers and constants first, then user inputs, in call order
-  std::vector<Op> ops;          ///< in execution order
+  std::vector<Input> inputs;  ///< parameters, buffers and constants first, then user inputs, in call order
+  std::vector<Op> ops;        ///< in execution order
   std::vector<Output> outputs;
   std::vector<Symbol> symbols;
   CallSpec call;

@@ -39,7 +39,8 @@ std::vector<char> keep_mask(const Dependencies& dependencies, TermId term, const
   if (terms.kind(term) == Terms::Kind::Axis) {
     std::vector<char> mask(static_cast<std::size_t>(terms.size(term)), 1);
     if (const AxisIndex axis = dependencies.axis_of(term); axis >= 0)
-      for (std::int64_t index : removal.removed[static_cast<std::size_t>(axis)]) mask[static_cast<std::size_t>(index)] = 0;
+      for (std::int64_t index : removal.removed[static_cast<std::size_t>(axis)])
+        mask[static_cast<std::size_t>(index)] = 0;
     return mask;
   }
   if (terms.kind(term) == Terms::Kind::Sum) {
@@ -85,7 +86,8 @@ Widths Removal::widths(const Dependencies& dependencies) const {
   return widths;
 }
 
-std::vector<std::int64_t> kept_indices(const Dependencies& dependencies, TermId term, const Removal& removal) {
+std::vector<std::int64_t> kept_indices(const Dependencies& dependencies, TermId term,
+                                       const Removal& removal) {
   const std::vector<char> mask = keep_mask(dependencies, term, removal);
   std::vector<std::int64_t> kept;
   for (std::size_t i = 0; i < mask.size(); ++i)

@@ -25,7 +25,8 @@ TermId RewriteContext::remembered(const std::string& name) const {
   return found->second;
 }
 
-void RewriteContext::resize_list(std::string_view argument, const std::vector<TermId>& sizes, std::size_t first) {
+void RewriteContext::resize_list(std::string_view argument, const std::vector<TermId>& sizes,
+                                 std::size_t first) {
   Arg* arg = op_.find(argument);
   auto* list = arg ? arg->as<Arg::List>() : nullptr;
   POLLARD_CHECK(list && list->size() <= sizes.size() + first, op_.name + ": " + std::string(argument));
@@ -44,7 +45,8 @@ Arg RewriteContext::resized_entry(const Arg& entry, TermId term) {
 Arg RewriteContext::scale(ValueId symbolic, std::int64_t numerator, std::int64_t denominator) {
   const std::int64_t divisor = std::gcd(numerator, denominator);
   const std::int64_t hint = after_[symbolic].scalar.hint;
-  const ValueId product = scalar_op("_operator.mul", symbolic, numerator / divisor, hint * (numerator / divisor));
+  const ValueId product =
+      scalar_op("_operator.mul", symbolic, numerator / divisor, hint * (numerator / divisor));
   return scalar_op("_operator.floordiv", product, denominator / divisor, hint * numerator / denominator);
 }
 
@@ -54,7 +56,9 @@ ValueId RewriteContext::scalar_op(const char* target, Arg a, std::int64_t b, std
   const bool multiply = std::string_view(target) == "_operator.mul";
   const std::string& expr = after_[from].scalar.expr;
   Value value{.name = name, .kind = Value::Kind::Int};
-  value.scalar = {.hint = hint, .expr = (multiply ? std::to_string(b) + "*(" : "((") + expr + (multiply ? ")" : ")//" + std::to_string(b) + ")")};
+  value.scalar = {.hint = hint,
+                  .expr = (multiply ? std::to_string(b) + "*(" : "((") + expr +
+                          (multiply ? ")" : ")//" + std::to_string(b) + ")")};
   const ValueId out = after_.add(std::move(value));
   Op op{.target = target, .args = {{"a", a}, {"b", b}}, .outputs = {out}, .name = name, .module = op_.module};
   inserted_.push_back(std::move(op));

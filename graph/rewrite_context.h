@@ -13,9 +13,14 @@ namespace pollard::graph {
 /// A size argument changes only where its term's size changed, so -1 and symbolic sizes stay.
 class RewriteContext {
  public:
-  RewriteContext(Program& after, const Dependencies& dependencies, const Removal& removal, const Widths& widths,
-                 std::int32_t op_index, Op op)
-      : after_(after), dependencies_(dependencies), removal_(removal), widths_(widths), index_(op_index), op_(std::move(op)) {}
+  RewriteContext(Program& after, const Dependencies& dependencies, const Removal& removal,
+                 const Widths& widths, std::int32_t op_index, Op op)
+      : after_(after),
+        dependencies_(dependencies),
+        removal_(removal),
+        widths_(widths),
+        index_(op_index),
+        op_(std::move(op)) {}
 
   const Program& program() const { return after_; }
   const Op& op() const { return op_; }
@@ -31,7 +36,9 @@ class RewriteContext {
   std::int64_t kept_before(TermId term, std::int64_t count) const;
   /// A term the analysis remembered for this op, e.g. "groups".
   TermId remembered(const std::string& name) const;
-  std::size_t wrap(std::int64_t dim, std::size_t rank) const { return static_cast<std::size_t>(dim < 0 ? dim + static_cast<std::int64_t>(rank) : dim); }
+  std::size_t wrap(std::int64_t dim, std::size_t rank) const {
+    return static_cast<std::size_t>(dim < 0 ? dim + static_cast<std::int64_t>(rank) : dim);
+  }
 
   /// The list argument holds one size a term: entries follow their terms. `first` skips leading entries.
   void resize_list(std::string_view argument, const std::vector<TermId>& terms, std::size_t first = 0);

@@ -7,18 +7,17 @@
 #include "graph/error.h"
 
 namespace pollard::graph {
-namespace {
-
-}  // namespace
+namespace {}  // namespace
 
 void RuleContext::malformed(const std::string& detail) const {
-  throw UserError({.code = "E0312",
-                   .exit = Exit::BadFile,
-                   .subject = op_.name,
-                   .message = "the graph contradicts itself at " + op_.target + ": " + detail,
-                   .where = op_.module.empty() ? "node " + op_.name : "node " + op_.name + " in " + op_.module,
-                   .why = "no torch.export archive looks like this; the file was damaged or edited",
-                   .help = "export the network again"});
+  throw UserError(
+      {.code = "E0312",
+       .exit = Exit::BadFile,
+       .subject = op_.name,
+       .message = "the graph contradicts itself at " + op_.target + ": " + detail,
+       .where = op_.module.empty() ? "node " + op_.name : "node " + op_.name + " in " + op_.module,
+       .why = "no torch.export archive looks like this; the file was damaged or edited",
+       .help = "export the network again"});
 }
 
 std::size_t RuleContext::wrap(std::int64_t dim, std::size_t rank) const {
@@ -91,10 +90,12 @@ void RuleContext::broadcast(std::span<const TermId> out, std::span<const TermId>
 void RuleContext::set(std::size_t k, std::vector<TermId> dims, std::vector<TermId> nonvanishing) {
   const Value& out = out_value(k);
   if (out.kind != Value::Kind::Tensor) return;
-  if (dims.size() != out.shape.size()) malformed("rank " + std::to_string(dims.size()) + " for " + to_string(out));
+  if (dims.size() != out.shape.size())
+    malformed("rank " + std::to_string(dims.size()) + " for " + to_string(out));
   for (std::size_t d = 0; d < dims.size(); ++d)
     if (size(dims[d]) != out.shape[d].hint)
-      malformed("length " + std::to_string(size(dims[d])) + " for dim " + std::to_string(d) + " of " + to_string(out));
+      malformed("length " + std::to_string(size(dims[d])) + " for dim " + std::to_string(d) + " of " +
+                to_string(out));
   ValueFacts& f = facts(op_.outputs[k]);
   f.terms = {.dims = std::move(dims), .nonvanishing = std::move(nonvanishing)};
   f.known = true;
@@ -114,8 +115,11 @@ void RuleContext::renormalise(std::string_view argument, std::size_t dim, Renorm
                               std::optional<TermId> over) {
   const TermId term = over.value_or(in(argument).dims[dim]);
   if (size(term) == 1) return;
-  state_.renormalisations.push_back(
-      {.op = index_, .argument = std::string(argument), .dim = static_cast<std::int32_t>(dim), .how = how, .term = term});
+  state_.renormalisations.push_back({.op = index_,
+                                     .argument = std::string(argument),
+                                     .dim = static_cast<std::int32_t>(dim),
+                                     .how = how,
+                                     .term = term});
 }
 
 bool RuleContext::vanishes(const ValueTerms& operand, TermId axis) {
@@ -131,8 +135,8 @@ bool RuleContext::mentions(const ValueTerms& operand, TermId axis) {
   return false;
 }
 
-void RuleContext::contract(TermId term, std::span<const ValueTerms* const> operands, std::string_view argument,
-                           std::size_t dim) {
+void RuleContext::contract(TermId term, std::span<const ValueTerms* const> operands,
+                           std::string_view argument, std::size_t dim) {
   const std::span one(&term, 1);
   if (!nonvanishing_product(one, operands).empty()) renormalise(argument, dim, Renormalisation::How::Mask);
 }
@@ -141,7 +145,8 @@ std::vector<TermId> RuleContext::nonvanishing_product(std::span<const TermId> di
                                                       std::span<const ValueTerms* const> operands) {
   std::vector<TermId> out;
   for (TermId axis : all_axes(dims))
-    if (std::ranges::none_of(operands, [&](const ValueTerms* o) { return vanishes(*o, axis); })) out.push_back(axis);
+    if (std::ranges::none_of(operands, [&](const ValueTerms* o) { return vanishes(*o, axis); }))
+      out.push_back(axis);
   return out;
 }
 
@@ -149,7 +154,8 @@ std::vector<TermId> RuleContext::nonvanishing_sum(std::span<const TermId> dims,
                                                   std::span<const ValueTerms* const> operands) {
   std::vector<TermId> out;
   for (TermId axis : all_axes(dims))
-    if (!std::ranges::all_of(operands, [&](const ValueTerms* o) { return vanishes(*o, axis); })) out.push_back(axis);
+    if (!std::ranges::all_of(operands, [&](const ValueTerms* o) { return vanishes(*o, axis); }))
+      out.push_back(axis);
   return out;
 }
 

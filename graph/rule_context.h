@@ -25,9 +25,9 @@ struct ValueFacts {
   ValueTerms terms;
   std::optional<Stacked> stacked;
   bool known = false;
-  bool uniform = false;         ///< every element is the same constant (zeros, full)
-  bool zero = false;            ///< that constant is 0
-  bool from_weights = false;    ///< computed from parameters and constants alone
+  bool uniform = false;       ///< every element is the same constant (zeros, full)
+  bool zero = false;          ///< that constant is 0
+  bool from_weights = false;  ///< computed from parameters and constants alone
 };
 
 /// Two terms that must keep equally many units.
@@ -97,7 +97,8 @@ class RuleContext {
   void renormalise(std::string_view argument, std::size_t dim, Renormalisation::How how,
                    std::optional<TermId> over = std::nullopt);
   /// The op sums over `term` of these operands: where none of them vanishes for removed units, `argument` is masked.
-  void contract(TermId term, std::span<const ValueTerms* const> operands, std::string_view argument, std::size_t dim);
+  void contract(TermId term, std::span<const ValueTerms* const> operands, std::string_view argument,
+                std::size_t dim);
   void role(TermId term, Role role) { state_.roles.emplace_back(term, role); }
   void macs(std::int64_t coefficient, std::vector<TermId> terms);
   void tie_counts(TermId a, TermId b) { state_.ties.push_back({a, b, index_}); }
@@ -110,9 +111,11 @@ class RuleContext {
   void give_up(FreezeWhy why);
 
   /// Axes of `dims` that are nonvanishing in a product of the operands: along which no operand is zero.
-  std::vector<TermId> nonvanishing_product(std::span<const TermId> dims, std::span<const ValueTerms* const> operands);
+  std::vector<TermId> nonvanishing_product(std::span<const TermId> dims,
+                                           std::span<const ValueTerms* const> operands);
   /// Same for a sum: along which some operand is not zero (or is broadcast).
-  std::vector<TermId> nonvanishing_sum(std::span<const TermId> dims, std::span<const ValueTerms* const> operands);
+  std::vector<TermId> nonvanishing_sum(std::span<const TermId> dims,
+                                       std::span<const ValueTerms* const> operands);
   std::vector<TermId> all_axes(std::span<const TermId> dims);
 
  private:

@@ -82,7 +82,8 @@ Signature parse(std::string_view text) {
   const auto sides = split(text, "->");
   POLLARD_CHECK(sides.size() == 2, "signature \"" + std::string(text) + "\"");
   Signature signature;
-  for (const std::string& operand : split(sides[0], ",")) signature.operands.push_back(parse_operand(operand));
+  for (const std::string& operand : split(sides[0], ","))
+    signature.operands.push_back(parse_operand(operand));
   for (const std::string& result : split(sides[1], ";")) {
     std::istringstream in(result);
     signature.results.push_back(parse_tokens(in));
@@ -169,14 +170,17 @@ class Application {
     std::size_t at = 0;
     for (const Token& token : tokens) {
       const std::size_t length = token.ellipsis ? dims.size() - fixed : 1;
-      if (token.ellipsis) bind_ellipsis(token, std::span(dims).subspan(at, length));
-      else bind_letter(token, dims[at]);
+      if (token.ellipsis)
+        bind_ellipsis(token, std::span(dims).subspan(at, length));
+      else
+        bind_letter(token, dims[at]);
       at += length;
     }
   }
 
   void bind_letter(const Token& token, TermId term) {
-    if (const auto [found, fresh] = letters_.emplace(token.letter, term); !fresh) context_.unify(found->second, term);
+    if (const auto [found, fresh] = letters_.emplace(token.letter, term); !fresh)
+      context_.unify(found->second, term);
     if (token.freeze != FreezeWhy::None) context_.freeze(term, token.freeze);
   }
 

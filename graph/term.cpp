@@ -184,7 +184,8 @@ bool Terms::unify_sums(TermId a, TermId b, std::int32_t op) {
   return unify(a, b, op) && all;
 }
 
-std::optional<std::pair<TermId, TermId>> Terms::split_minor(TermId term, std::int64_t minor_size, std::int32_t op) {
+std::optional<std::pair<TermId, TermId>> Terms::split_minor(TermId term, std::int64_t minor_size,
+                                                            std::int32_t op) {
   term = find(term);
   const std::int64_t total = size(term);
   if (total == minor_size) return std::pair(axis(1), term);
@@ -238,15 +239,18 @@ std::optional<std::pair<TermId, TermId>> Terms::split_sum_minor(TermId term, std
     const auto split = split_minor(segment, minor_size, op);
     if (!split) return std::nullopt;
     majors.push_back(split->first);
-    if (minor.index < 0) minor = split->second;
-    else if (!unify(minor, split->second, op)) return std::nullopt;
+    if (minor.index < 0)
+      minor = split->second;
+    else if (!unify(minor, split->second, op))
+      return std::nullopt;
   }
   // Majors of size 1 count: k of them are a sum of k single units, which nobody can remove.
   const TermId major = sum(majors);
   return std::pair(major, find(minor));
 }
 
-std::optional<std::pair<TermId, TermId>> Terms::split_left(TermId term, std::int64_t left_size, std::int32_t op) {
+std::optional<std::pair<TermId, TermId>> Terms::split_left(TermId term, std::int64_t left_size,
+                                                           std::int32_t op) {
   term = find(term);
   const std::int64_t total = size(term);
   if (left_size == 0) return std::pair(axis(0), term);
@@ -271,7 +275,8 @@ std::optional<std::pair<TermId, TermId>> Terms::split_left(TermId term, std::int
   return std::pair(product({split->first, minor}), product({split->second, minor}));
 }
 
-std::optional<std::pair<TermId, TermId>> Terms::split_sum_left(TermId term, std::int64_t left_size, std::int32_t op) {
+std::optional<std::pair<TermId, TermId>> Terms::split_sum_left(TermId term, std::int64_t left_size,
+                                                               std::int32_t op) {
   const std::vector<TermId> all = segments(term);
   std::vector<TermId> left, right;
   std::int64_t missing = left_size;

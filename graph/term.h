@@ -21,26 +21,26 @@ struct TermId {
 /// Why an axis must keep all its units.
 enum class FreezeWhy : std::uint8_t {
   None,
-  Input,         ///< its size is part of what the caller passes in
-  Output,        ///< its size is part of what the caller gets back
-  Position,      ///< a spatial, time or token position, not born of a parameter
-  Gate,          ///< gates of a recurrent cell
-  Kernel,        ///< a convolution kernel's spatial extent
-  Vocabulary,    ///< rows of an embedding table, addressed by value
-  Softmax,       ///< a softmax runs over it: removing a unit changes all others
-  Reduction,     ///< max, product or another reduction whose result a zero would change
-  Order,         ///< positions along it matter: roll, flip, cumulative sum, sort, arange
-  Index,         ///< addressed by an index tensor
-  Select,        ///< single positions of it are picked
-  Stride,        ///< read with a step
-  Stack,         ///< made by stacking tensors
-  Integer,       ///< an integer or boolean table
-  SizeRead,      ///< its length is read at run time
-  Unread,        ///< a part of a parameter that this program does not read
-  CountTie,      ///< must keep as many units as an axis of another structure
-  Unfit,         ///< two shapes meet that no sum of products describes
-  Argument,      ///< an op argument that depends on it cannot be rewritten
-  UnknownOp      ///< an op without a rule touches it
+  Input,       ///< its size is part of what the caller passes in
+  Output,      ///< its size is part of what the caller gets back
+  Position,    ///< a spatial, time or token position, not born of a parameter
+  Gate,        ///< gates of a recurrent cell
+  Kernel,      ///< a convolution kernel's spatial extent
+  Vocabulary,  ///< rows of an embedding table, addressed by value
+  Softmax,     ///< a softmax runs over it: removing a unit changes all others
+  Reduction,   ///< max, product or another reduction whose result a zero would change
+  Order,       ///< positions along it matter: roll, flip, cumulative sum, sort, arange
+  Index,       ///< addressed by an index tensor
+  Select,      ///< single positions of it are picked
+  Stride,      ///< read with a step
+  Stack,       ///< made by stacking tensors
+  Integer,     ///< an integer or boolean table
+  SizeRead,    ///< its length is read at run time
+  Unread,      ///< a part of a parameter that this program does not read
+  CountTie,    ///< must keep as many units as an axis of another structure
+  Unfit,       ///< two shapes meet that no sum of products describes
+  Argument,    ///< an op argument that depends on it cannot be rewritten
+  UnknownOp    ///< an op without a rule touches it
 };
 std::string_view to_string(FreezeWhy why);
 /// One sentence for people, without the op.
@@ -67,7 +67,9 @@ class Terms {
   TermId axis(std::int64_t size);
   TermId frozen_axis(std::int64_t size, Freeze freeze);
   TermId product(std::span<const TermId> factors);
-  TermId product(std::initializer_list<TermId> factors) { return product(std::span(factors.begin(), factors.size())); }
+  TermId product(std::initializer_list<TermId> factors) {
+    return product(std::span(factors.begin(), factors.size()));
+  }
   TermId sum(std::span<const TermId> segments);
 
   /// What a term stands for after all bindings.
@@ -110,9 +112,12 @@ class Terms {
   bool unify_products(TermId a, TermId b, std::int32_t op);
   bool unify_sums(TermId a, TermId b, std::int32_t op);
   bool unfit(TermId a, TermId b, std::int32_t op);
-  std::optional<std::pair<TermId, TermId>> split_product_minor(TermId term, std::int64_t minor_size, std::int32_t op);
-  std::optional<std::pair<TermId, TermId>> split_sum_minor(TermId term, std::int64_t minor_size, std::int32_t op);
-  std::optional<std::pair<TermId, TermId>> split_sum_left(TermId term, std::int64_t left_size, std::int32_t op);
+  std::optional<std::pair<TermId, TermId>> split_product_minor(TermId term, std::int64_t minor_size,
+                                                               std::int32_t op);
+  std::optional<std::pair<TermId, TermId>> split_sum_minor(TermId term, std::int64_t minor_size,
+                                                           std::int32_t op);
+  std::optional<std::pair<TermId, TermId>> split_sum_left(TermId term, std::int64_t left_size,
+                                                          std::int32_t op);
 
   std::vector<Node> nodes_;
 };

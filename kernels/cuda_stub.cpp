@@ -13,11 +13,12 @@ constexpr const char* kNotBuilt = "this program was built without CUDA";
 CudaInfo cuda_info() { return {.problem = kNotBuilt}; }
 
 void load_cuda_operators() {
-  throw UserError({.code = "E0510",
-                   .exit = Exit::Environment,
-                   .subject = "cuda",
-                   .message = kNotBuilt,
-                   .help = "install the CUDA Toolkit and build with the cmake preset \"cuda\", or use --device cpu"});
+  throw UserError(
+      {.code = "E0510",
+       .exit = Exit::Environment,
+       .subject = "cuda",
+       .message = kNotBuilt,
+       .help = "install the CUDA Toolkit and build with the cmake preset \"cuda\", or use --device cpu"});
 }
 
 }  // namespace pollard::kernels

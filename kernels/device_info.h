@@ -9,9 +9,9 @@ namespace pollard::kernels {
 
 /// One CUDA device as its driver describes it.
 struct CudaDevice {
-  int index = 0;                 ///< the n of "cuda:n"
+  int index = 0;  ///< the n of "cuda:n"
   std::string name;
-  int major = 0, minor = 0;      ///< compute capability, e.g. 9.0
+  int major = 0, minor = 0;  ///< compute capability, e.g. 9.0
   int multiprocessors = 0;
   std::int64_t total_bytes = 0;  ///< device memory
   std::int64_t free_bytes = 0;   ///< at the time of the call
@@ -19,11 +19,11 @@ struct CudaDevice {
 
 /// What this build and this machine offer; asking never fails.
 struct CudaInfo {
-  bool built = false;            ///< this program contains CUDA kernels
-  int runtime_version = 0;       ///< of the CUDA runtime in use, 13020 for 13.2; 0 when not built
-  int driver_version = 0;        ///< the newest runtime the driver serves; 0 without a driver
+  bool built = false;       ///< this program contains CUDA kernels
+  int runtime_version = 0;  ///< of the CUDA runtime in use, 13020 for 13.2; 0 when not built
+  int driver_version = 0;   ///< the newest runtime the driver serves; 0 without a driver
   std::vector<CudaDevice> devices;
-  std::string problem;           ///< one sentence why `devices` is empty; "" when it is not
+  std::string problem;  ///< one sentence why `devices` is empty; "" when it is not
 };
 CudaInfo cuda_info();
 

@@ -12,6 +12,7 @@ namespace pollard::kernels {
 /// For every dimension d in `dims`: out[k][i] = sum of |w|^p over all entries whose index along dims[k] is i, in f64.
 /// One pass over the weights for dimensions 0 and 1 (what linear and convolution weights need). The order of
 /// summation is fixed, so the result is the same bit for bit for any number of threads.
-std::vector<std::vector<double>> slab_power_sums(const at::Tensor& weight, std::span<const std::int64_t> dims, double p);
+std::vector<std::vector<double>> slab_power_sums(const at::Tensor& weight, std::span<const std::int64_t> dims,
+                                                 double p);
 
 }  // namespace pollard::kernels

@@ -16,18 +16,21 @@ struct Run {
 };
 
 /// Where each output row starts in the input, in bytes: all combinations of kept indices of the outer dimensions.
-std::vector<std::int64_t> row_offsets(const at::Tensor& tensor, const std::map<std::int64_t, std::vector<std::int64_t>>& kept,
+std::vector<std::int64_t> row_offsets(const at::Tensor& tensor,
+                                      const std::map<std::int64_t, std::vector<std::int64_t>>& kept,
                                       std::int64_t inner_dim) {
   std::vector<std::int64_t> offsets{0};
   for (std::int64_t d = 0; d < inner_dim; ++d) {
     const std::int64_t stride = tensor.stride(d) * static_cast<std::int64_t>(tensor.itemsize());
     const auto found = kept.find(d);
-    const std::int64_t count = found == kept.end() ? tensor.size(d) : static_cast<std::int64_t>(found->second.size());
+    const std::int64_t count =
+        found == kept.end() ? tensor.size(d) : static_cast<std::int64_t>(found->second.size());
     std::vector<std::int64_t> next;
     next.reserve(offsets.size() * static_cast<std::size_t>(count));
     for (std::int64_t base : offsets)
       for (std::int64_t i = 0; i < count; ++i)
-        next.push_back(base + stride * (found == kept.end() ? i : found->second[static_cast<std::size_t>(i)]));
+        next.push_back(base +
+                       stride * (found == kept.end() ? i : found->second[static_cast<std::size_t>(i)]));
     offsets = std::move(next);
   }
   return offsets;
@@ -36,8 +39,10 @@ std::vector<std::int64_t> row_offsets(const at::Tensor& tensor, const std::map<s
 std::vector<Run> runs_of(const std::vector<std::int64_t>& indices, std::int64_t bytes) {
   std::vector<Run> runs;
   for (std::int64_t index : indices) {
-    if (!runs.empty() && runs.back().offset + runs.back().length == index * bytes) runs.back().length += bytes;
-    else runs.push_back({index * bytes, bytes});
+    if (!runs.empty() && runs.back().offset + runs.back().length == index * bytes)
+      runs.back().length += bytes;
+    else
+      runs.push_back({index * bytes, bytes});
   }
   return runs;
 }
@@ -60,7 +65,7 @@ CopyRow unit_copier(std::int64_t bytes) {
     case 4: return copy_units<4>;
     case 8: return copy_units<8>;
     case 18: return copy_units<18>;
-    case 36: return copy_units<36>;    // 3 x 3 kernels of floats
+    case 36: return copy_units<36>;  // 3 x 3 kernels of floats
     case 72: return copy_units<72>;
     case 100: return copy_units<100>;  // 5 x 5
     case 196: return copy_units<196>;  // 7 x 7
@@ -77,17 +82,20 @@ void copy_runs(const char* row, const std::vector<Run>& runs, char* out) {
 
 }  // namespace
 
-at::Tensor slice_gather(const at::Tensor& tensor, const std::map<std::int64_t, std::vector<std::int64_t>>& kept) {
+at::Tensor slice_gather(const at::Tensor& tensor,
+                        const std::map<std::int64_t, std::vector<std::int64_t>>& kept) {
   const at::Tensor source = tensor.detach().contiguous();
   if (kept.empty()) return source;
   if (!source.is_cpu()) {
     at::Tensor out = source;
     for (const auto& [dim, indices] : kept)
-      out = out.index_select(dim, at::tensor(indices, at::TensorOptions().dtype(at::kLong)).to(source.device()));
+      out = out.index_select(dim,
+                             at::tensor(indices, at::TensorOptions().dtype(at::kLong)).to(source.device()));
     return out.contiguous();
   }
   std::vector<std::int64_t> shape = source.sizes().vec();
-  for (const auto& [dim, indices] : kept) shape[static_cast<std::size_t>(dim)] = static_cast<std::int64_t>(indices.size());
+  for (const auto& [dim, indices] : kept)
+    shape[static_cast<std::size_t>(dim)] = static_cast<std::int64_t>(indices.size());
   at::Tensor out = at::empty(shape, source.options());
   if (out.numel() == 0) return out;
 
@@ -100,12 +108,16 @@ at::Tensor slice_gather(const at::Tensor& tensor, const std::map<std::int64_t, s
   const std::int64_t row_bytes = unit * static_cast<std::int64_t>(indices.size());
   const char* from = static_cast<const char*>(source.const_data_ptr());
   char* to = static_cast<char*>(out.data_ptr());
-  const std::int64_t grain = std::max<std::int64_t>(1, (std::int64_t{1} << 16) / std::max<std::int64_t>(1, row_bytes));
-  at::parallel_for(0, static_cast<std::int64_t>(rows.size()), grain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t r = begin; r < end; ++r)
-      if (units) units(from + rows[static_cast<std::size_t>(r)], indices, to + r * row_bytes);
-      else copy_runs(from + rows[static_cast<std::size_t>(r)], runs, to + r * row_bytes);
-  });
+  const std::int64_t grain =
+      std::max<std::int64_t>(1, (std::int64_t{1} << 16) / std::max<std::int64_t>(1, row_bytes));
+  at::parallel_for(0, static_cast<std::int64_t>(rows.size()), grain,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     for (std::int64_t r = begin; r < end; ++r)
+                       if (units)
+                         units(from + rows[static_cast<std::size_t>(r)], indices, to + r * row_bytes);
+                       else
+                         copy_runs(from + rows[static_cast<std::size_t>(r)], runs, to + r * row_bytes);
+                   });
   return out;
 }
 

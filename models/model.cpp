@@ -9,6 +9,7 @@
 #include "models/io/pt2_reader.h"
 #include "models/io/pt2_writer.h"
 #include "models/io/safetensors.h"
+#include "models/io/stored_program.h"
 #include "models/registry.h"
 #include "models/settle_sizes.h"
 
@@ -33,32 +34,47 @@ std::string config_beside(const fs::path& path) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+/// What the file says of itself beside its tensors.
+Model finish(Model model, io::Checkpoint file) {
+  model.format = std::move(file.format);
+  model.metadata = std::move(file.metadata);
+  model.metadata.erase(io::kStoredProgram);
+  model.sha256 = std::move(file.sha256);
+  return model;
+}
+
 Model load_checkpoint(const fs::path& path, const LoadOptions& options) {
   io::Checkpoint file = io::read_checkpoint(path, {.key = options.key, .check_crc = options.check_crc});
+  const auto stored = file.metadata.find(io::kStoredProgram);
+  if (stored != file.metadata.end() && options.family.empty() && options.spec_json.empty()) {
+    Model model = io::read_stored_program(stored->second, std::move(file.tensors), path.filename().string());
+    return finish(std::move(model), std::move(file));
+  }
   LoadOptions chosen = options;
   if (chosen.family.empty() && file.metadata.contains("pollard.family"))
     chosen.family = file.metadata.at("pollard.family");
   if (chosen.spec_json.empty() && file.metadata.contains("pollard.spec"))
     chosen.spec_json = file.metadata.at("pollard.spec");
   Model model = load_family(std::move(file.tensors), chosen, config_beside(path));
-  model.format = std::move(file.format);
-  model.metadata = std::move(file.metadata);
-  model.sha256 = std::move(file.sha256);
-  return model;
+  return finish(std::move(model), std::move(file));
 }
 
-/// What a state dict holds: no lifted constants, no buffers kept out of it.
-io::TensorMap state_dict(const Model& model) {
+/// The state dict under its own names, and what else the program reads under a prefix.
+io::TensorMap tensors_of(const Model& model) {
   io::TensorMap tensors = model.weights;
   for (const graph::Input& input : model.program.inputs)
     if (input.kind == graph::Input::Kind::Constant ||
         (input.kind == graph::Input::Kind::Buffer && !input.persistent))
-      tensors.erase(input.source);
+      if (auto node = tensors.extract(input.source)) {
+        node.key() = io::kStoredConstant + input.source;
+        tensors.insert(std::move(node));
+      }
   return tensors;
 }
 
 io::TextMap metadata_of(const Model& model) {
   io::TextMap metadata = model.metadata;
+  metadata[io::kStoredProgram] = io::stored_program(model.program);
   if (!model.family.empty()) metadata["pollard.family"] = model.family;
   if (!model.spec_json.empty()) metadata["pollard.spec"] = model.spec_json;
   return metadata;
@@ -78,7 +94,7 @@ void save(const Model& model, const fs::path& path, const SaveOptions& options) 
   if (path.extension() == ".pt2")
     io::save_pt2(model, path, options.force);
   else if (path.extension() == ".safetensors")
-    io::save_safetensors(path, state_dict(model), metadata_of(model), options.force);
+    io::save_safetensors(path, tensors_of(model), metadata_of(model), options.force);
   else
     throw UserError({.code = "E0226",
                      .exit = Exit::Usage,

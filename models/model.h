@@ -19,19 +19,19 @@ struct Model {
   /// Example inputs (user tensors, in order) when the file carried some; otherwise empty.
   std::vector<at::Tensor> sample_inputs;
 
-  std::string format;        ///< "pt2", "safetensors", "pytorch zip"
-  std::string family;        ///< built-in family name, or "" for exported programs
-  std::string spec_json;     ///< the family's spec, canonical JSON; "" for exported programs
+  std::string format;     ///< "pt2", "safetensors", "pytorch zip"
+  std::string family;     ///< built-in family name, or "" for exported programs
+  std::string spec_json;  ///< the family's spec, canonical JSON; "" for exported programs
   /// Provenance and plan carried in the file ("pollard.plan", "pollard.provenance", ...), JSON texts by key.
   std::map<std::string, std::string> metadata;
-  std::string sha256;        ///< of the input file's bytes
+  std::string sha256;  ///< of the input file's bytes
 };
 
 struct LoadOptions {
-  std::string family;        ///< force a built-in family instead of recognising it
-  std::string spec_json;     ///< force its spec
-  std::string key;           ///< sub-tree of a .pt checkpoint that holds the weights ("model", "state_dict")
-  bool check_crc = true;     ///< verify zip CRCs
+  std::string family;     ///< force a built-in family instead of recognising it
+  std::string spec_json;  ///< force its spec
+  std::string key;        ///< sub-tree of a .pt checkpoint that holds the weights ("model", "state_dict")
+  bool check_crc = true;  ///< verify zip CRCs
 };
 
 /// Reads .pt2, .safetensors or a zip .pt by content, never by extension alone.
@@ -39,7 +39,7 @@ struct LoadOptions {
 Model load(const std::filesystem::path& path, const LoadOptions& options = {});
 
 struct SaveOptions {
-  bool force = false;        ///< overwrite an existing file
+  bool force = false;  ///< overwrite an existing file
 };
 
 /// Writes by extension (.pt2, .safetensors), atomically: the old file or the whole new one.

@@ -12,7 +12,8 @@ namespace {
 /// Whether an expression mentions u<digits>: a name that starts there, not the middle of another.
 bool data_dependent(const std::string& expr) {
   for (std::size_t i = 0; i + 1 < expr.size(); ++i) {
-    const bool starts = i == 0 || !(std::isalnum(static_cast<unsigned char>(expr[i - 1])) || expr[i - 1] == '_');
+    const bool starts =
+        i == 0 || !(std::isalnum(static_cast<unsigned char>(expr[i - 1])) || expr[i - 1] == '_');
     if (expr[i] == 'u' && starts && std::isdigit(static_cast<unsigned char>(expr[i + 1]))) return true;
   }
   return false;
@@ -35,7 +36,8 @@ void settle_data_dependent_sizes(Model& model) {
   options.after_value = [&](graph::ValueId id, at::Tensor& tensor) {
     graph::Value& value = program[id];
     if (!data_dependent(value) || static_cast<std::size_t>(tensor.dim()) != value.shape.size()) return;
-    for (std::size_t d = 0; d < value.shape.size(); ++d) value.shape[d].hint = tensor.size(static_cast<std::int64_t>(d));
+    for (std::size_t d = 0; d < value.shape.size(); ++d)
+      value.shape[d].hint = tensor.size(static_cast<std::int64_t>(d));
     value.strides.clear();
     value.stride_exprs.clear();
   };

@@ -23,6 +23,7 @@ CalibrationSet read_calibration(const std::filesystem::path& path, const graph::
 /// The program for `batch` samples: exported with a fixed batch size, its size arguments follow the batch axis the
 /// way they follow a pruned one. Programs whose batch is symbolic are returned unchanged.
 /// Throws UserError E0331 when an input has no batch dimension that stays one axis.
-graph::Program with_batch(const graph::Program& program, const graph::Dependencies& dependencies, std::int64_t batch);
+graph::Program with_batch(const graph::Program& program, const graph::Dependencies& dependencies,
+                          std::int64_t batch);
 
 }  // namespace pollard::pruning

@@ -20,7 +20,8 @@ const Axis& axis_of(const Dependencies& d, std::int32_t group) {
 bool touches(const models::Model& model, const Axis& axis, const std::vector<std::string>& patterns) {
   return std::ranges::any_of(axis.members, [&](const graph::Member& m) {
     const std::string& name = model.program.inputs[static_cast<std::size_t>(m.input)].source;
-    return std::ranges::any_of(patterns, [&](const std::string& pattern) { return glob_match(pattern, name); });
+    return std::ranges::any_of(patterns,
+                               [&](const std::string& pattern) { return glob_match(pattern, name); });
   });
 }
 
@@ -38,7 +39,8 @@ bool only_own_ratios(const PlanOptions& options) {
   return !options.ratio && !options.max_parameters && !options.max_macs && !options.speedup;
 }
 
-std::string why_whole(const models::Model& model, const Axis& axis, const PlanOptions& options, const std::optional<double>& ratio) {
+std::string why_whole(const models::Model& model, const Axis& axis, const PlanOptions& options,
+                      const std::optional<double>& ratio) {
   if (touches(model, axis, options.ignore)) return "named by --ignore";
   if (!options.only.empty() && !touches(model, axis, options.only)) return "not named by --only";
   if (options.exact_only && axis.renormalised) return "renormalised, and --exact was given";
@@ -48,18 +50,24 @@ std::string why_whole(const models::Model& model, const Axis& axis, const PlanOp
 }
 
 void set_limits(Class& c, const PlanOptions& options) {
-  const std::int64_t share = static_cast<std::int64_t>(std::floor(static_cast<double>(c.size) * options.max_ratio + 1e-9));
-  c.removable = std::max<std::int64_t>(0, std::min(share, c.size - std::max<std::int64_t>(1, options.min_width)));
+  const std::int64_t share =
+      static_cast<std::int64_t>(std::floor(static_cast<double>(c.size) * options.max_ratio + 1e-9));
+  c.removable =
+      std::max<std::int64_t>(0, std::min(share, c.size - std::max<std::int64_t>(1, options.min_width)));
   c.step = std::max<std::int64_t>(1, options.round_to);
   if (c.step > 1) {
     // The first step goes down to the next multiple, later ones from multiple to multiple.
     c.first_step = c.size % c.step == 0 ? c.step : c.size % c.step;
-    if (c.size <= c.step) c.removable = 0;
-    else if (c.removable >= c.first_step) c.removable = c.first_step + (c.removable - c.first_step) / c.step * c.step;
-    else c.removable = 0;
+    if (c.size <= c.step)
+      c.removable = 0;
+    else if (c.removable >= c.first_step)
+      c.removable = c.first_step + (c.removable - c.first_step) / c.step * c.step;
+    else
+      c.removable = 0;
   }
   if (c.removable > 0 || !c.kept_whole.empty()) return;
-  c.kept_whole = c.step > 1 ? "no narrower multiple of " + std::to_string(c.step) + " within the floors (width " + std::to_string(c.size) + ")"
+  c.kept_whole = c.step > 1 ? "no narrower multiple of " + std::to_string(c.step) +
+                                  " within the floors (width " + std::to_string(c.size) + ")"
                             : "already at its floor (width " + std::to_string(c.size) + ")";
 }
 
@@ -104,7 +112,8 @@ std::vector<Class> classes_of(const models::Model& model, const Dependencies& d,
   }
   for (graph::AxisIndex a = 0; a < static_cast<graph::AxisIndex>(d.axes.size()); ++a) {
     const Axis& axis = d.axes[static_cast<std::size_t>(a)];
-    if (axis.tie >= 0 && !axis.stored && by_tie.contains(axis.tie)) out[by_tie[axis.tie]].followers.push_back(a);
+    if (axis.tie >= 0 && !axis.stored && by_tie.contains(axis.tie))
+      out[by_tie[axis.tie]].followers.push_back(a);
   }
   for (Class& c : out) set_limits(c, options);
   return out;

@@ -13,18 +13,19 @@ namespace pollard::pruning {
 /// Axes that lose units together: one group, or several whose counts are tied (the layers and directions of one LSTM
 /// call), each member with its own choice of units.
 struct Class {
-  std::vector<std::int32_t> groups;          ///< indices into Dependencies::groups
-  std::vector<graph::AxisIndex> followers;   ///< unstored axes of the same tie (zero initial states)
-  std::int64_t size = 0;                     ///< units of each
-  std::int64_t removable = 0;                ///< at most this many may go, floors respected
-  std::int64_t first_step = 1, step = 1;     ///< units go in these steps so that widths stay multiples
-  std::optional<double> ratio;               ///< a share of its own (heads, head dims, --layer)
-  std::string kept_whole;                    ///< why it takes no part
+  std::vector<std::int32_t> groups;         ///< indices into Dependencies::groups
+  std::vector<graph::AxisIndex> followers;  ///< unstored axes of the same tie (zero initial states)
+  std::int64_t size = 0;                    ///< units of each
+  std::int64_t removable = 0;               ///< at most this many may go, floors respected
+  std::int64_t first_step = 1, step = 1;    ///< units go in these steps so that widths stay multiples
+  std::optional<double> ratio;              ///< a share of its own (heads, head dims, --layer)
+  std::string kept_whole;                   ///< why it takes no part
   bool takes_part() const { return kept_whole.empty() && removable > 0; }
 };
 
 /// The classes of all groups under the options: who takes part, how far each may shrink, and why not.
-std::vector<Class> classes_of(const models::Model& model, const graph::Dependencies& dependencies, const PlanOptions& options);
+std::vector<Class> classes_of(const models::Model& model, const graph::Dependencies& dependencies,
+                              const PlanOptions& options);
 
 /// Shell-style match of a whole name: * any run, ? one character.
 bool glob_match(std::string_view pattern, std::string_view name);

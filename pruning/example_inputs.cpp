@@ -27,8 +27,10 @@ std::int64_t index_range(const Program& program, ValueId input) {
       range = range == 0 ? rows : std::min(range, rows);
     }
     const auto self = op.tensor("self");
-    const bool integer_result = !op.outputs.empty() && program[op.outputs[0]].kind == graph::Value::Kind::Tensor &&
-                                (program[op.outputs[0]].dtype == graph::DType::Int64 || program[op.outputs[0]].dtype == graph::DType::Int32);
+    const bool integer_result = !op.outputs.empty() &&
+                                program[op.outputs[0]].kind == graph::Value::Kind::Tensor &&
+                                (program[op.outputs[0]].dtype == graph::DType::Int64 ||
+                                 program[op.outputs[0]].dtype == graph::DType::Int32);
     if (self && same.contains(*self) && integer_result) same.insert(op.outputs[0]);
   }
   return range == 0 ? 2 : range;
@@ -39,7 +41,8 @@ at::Tensor drawn(const Program& program, ValueId id, at::Generator generator) {
   const at::ScalarType type = kernels::to_scalar_type(value.dtype);
   if (graph::is_floating(value.dtype)) return at::randn(value.sizes(), generator, at::kFloat).to(type);
   if (type == at::kBool) return at::ones(value.sizes(), at::kBool);
-  return at::randint(index_range(program, id), value.sizes(), generator, at::TensorOptions().dtype(at::kLong)).to(type);
+  return at::randint(index_range(program, id), value.sizes(), generator, at::TensorOptions().dtype(at::kLong))
+      .to(type);
 }
 
 /// Another input of the sample's kind: what a model accepts once it accepts again within the range seen.
@@ -52,12 +55,14 @@ at::Tensor variation(const at::Tensor& sample, at::Generator generator) {
   }
   if (!at::isIntegralType(sample.scalar_type(), false)) return sample;
   const auto low = sample.min().item<std::int64_t>(), high = sample.max().item<std::int64_t>();
-  return at::randint(low, high + 1, sample.sizes(), generator, at::TensorOptions().dtype(at::kLong)).to(sample.scalar_type());
+  return at::randint(low, high + 1, sample.sizes(), generator, at::TensorOptions().dtype(at::kLong))
+      .to(sample.scalar_type());
 }
 
 }  // namespace
 
-std::vector<std::vector<at::Tensor>> example_inputs(const models::Model& model, int count, std::uint64_t seed) {
+std::vector<std::vector<at::Tensor>> example_inputs(const models::Model& model, int count,
+                                                    std::uint64_t seed) {
   at::Generator generator = at::detail::createCPUGenerator(seed);
   std::vector<const graph::Input*> tensors;
   for (const graph::Input* input : model.program.user_inputs())
@@ -67,8 +72,10 @@ std::vector<std::vector<at::Tensor>> example_inputs(const models::Model& model, 
     std::vector<at::Tensor> set;
     for (std::size_t k = 0; k < tensors.size(); ++k) {
       const bool sampled = model.sample_inputs.size() == tensors.size();
-      if (!sampled) set.push_back(drawn(model.program, tensors[k]->value, generator));
-      else set.push_back(i == 0 ? model.sample_inputs[k] : variation(model.sample_inputs[k], generator));
+      if (!sampled)
+        set.push_back(drawn(model.program, tensors[k]->value, generator));
+      else
+        set.push_back(i == 0 ? model.sample_inputs[k] : variation(model.sample_inputs[k], generator));
     }
     out.push_back(std::move(set));
   }

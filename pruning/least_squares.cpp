@@ -24,11 +24,13 @@ void NormalEquations::add(const at::Tensor& x, const at::Tensor& y) {
 // |Y - X B|^2 = |Y|^2 - 2 <B, X'Y> + <B, X'X B>
 double NormalEquations::error(const at::Tensor& b) const {
   if (target_norm_ <= 0) return 0;
-  const double square = target_norm_ - 2 * (b * cross_).sum().item<double>() + (b * at::mm(gram_, b)).sum().item<double>();
+  const double square =
+      target_norm_ - 2 * (b * cross_).sum().item<double>() + (b * at::mm(gram_, b)).sum().item<double>();
   return std::sqrt(std::max(0.0, square) / target_norm_);
 }
 
-NormalEquations::Solution NormalEquations::solve(const at::Tensor& weight, const at::Tensor& bias, double ridge) const {
+NormalEquations::Solution NormalEquations::solve(const at::Tensor& weight, const at::Tensor& bias,
+                                                 double ridge) const {
   at::Tensor start = weight.detach().to(at::kDouble).t();
   if (intercept_) start = at::cat({start, bias.detach().to(at::kDouble).view({1, -1})}, 0);
   const at::Tensor diagonal = gram_.diagonal();

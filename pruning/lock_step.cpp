@@ -11,8 +11,8 @@ struct Stopped {};
 
 }  // namespace
 
-LockStep::LockStep(const graph::Program& program, const kernels::Weights& weights, std::vector<at::Tensor> inputs,
-                   std::set<graph::ValueId> wanted) {
+LockStep::LockStep(const graph::Program& program, const kernels::Weights& weights,
+                   std::vector<at::Tensor> inputs, std::set<graph::ValueId> wanted) {
   thread_ = std::thread([this, program, weights, inputs = std::move(inputs), wanted = std::move(wanted)] {
     try {
       {
@@ -59,7 +59,8 @@ at::Tensor LockStep::take(graph::ValueId value) {
   changed_.notify_all();
   changed_.wait(lock, [&] { return offered_ || done_; });
   if (error_) std::rethrow_exception(error_);
-  POLLARD_CHECK(offered_ && offered_->first == value, "the two networks do not visit the same values in the same order");
+  POLLARD_CHECK(offered_ && offered_->first == value,
+                "the two networks do not visit the same values in the same order");
   at::Tensor out = std::move(offered_->second);
   offered_.reset();
   return out;

@@ -18,10 +18,13 @@ using graph::Program;
 using graph::Removal;
 using graph::Renormalisation;
 
-at::Tensor index_tensor(const std::vector<std::int64_t>& indices) { return at::tensor(indices, at::TensorOptions().dtype(at::kLong)); }
+at::Tensor index_tensor(const std::vector<std::int64_t>& indices) {
+  return at::tensor(indices, at::TensorOptions().dtype(at::kLong));
+}
 
 /// 1 at kept positions of a dimension, 0 at removed ones, shaped to broadcast along `dim` of `rank`.
-at::Tensor keep_mask(const Dependencies& d, graph::TermId term, const Removal& removal, std::int64_t dim, std::int64_t rank) {
+at::Tensor keep_mask(const Dependencies& d, graph::TermId term, const Removal& removal, std::int64_t dim,
+                     std::int64_t rank) {
   at::Tensor mask = at::zeros({d.terms.size(term)}, at::kBool);
   mask.index_fill_(0, index_tensor(graph::kept_indices(d, term, removal)), true);
   std::vector<std::int64_t> shape(static_cast<std::size_t>(rank), 1);
@@ -29,23 +32,27 @@ at::Tensor keep_mask(const Dependencies& d, graph::TermId term, const Removal& r
   return mask.view(shape);
 }
 
-at::Tensor zero_removed(const Dependencies& d, graph::ValueId value, const Removal& removal, at::Tensor tensor) {
+at::Tensor zero_removed(const Dependencies& d, graph::ValueId value, const Removal& removal,
+                        at::Tensor tensor) {
   const std::vector<graph::TermId>& dims = d[value].dims;
   for (std::size_t dim = 0; dim < dims.size(); ++dim)
     if (graph::touched(d, dims[dim], removal))
-      tensor = at::where(keep_mask(d, dims[dim], removal, static_cast<std::int64_t>(dim), tensor.dim()), tensor, at::zeros({}, tensor.options()));
+      tensor = at::where(keep_mask(d, dims[dim], removal, static_cast<std::int64_t>(dim), tensor.dim()),
+                         tensor, at::zeros({}, tensor.options()));
   return tensor;
 }
 
 bool touched_value(const Dependencies& d, graph::ValueId value, const Removal& removal) {
-  return std::ranges::any_of(d[value].dims, [&](graph::TermId term) { return graph::touched(d, term, removal); });
+  return std::ranges::any_of(d[value].dims,
+                             [&](graph::TermId term) { return graph::touched(d, term, removal); });
 }
 
 /// Values computed from stored tensors alone: a weight norm of a removed row is 0/0, and the row is zero by definition.
 std::vector<bool> computed_from_weights(const Program& program) {
   std::vector<bool> from(program.values.size(), false);
   for (const graph::Input& input : program.inputs)
-    if (!input.constant && input.kind != graph::Input::Kind::User) from[static_cast<std::size_t>(input.value.index)] = true;
+    if (!input.constant && input.kind != graph::Input::Kind::User)
+      from[static_cast<std::size_t>(input.value.index)] = true;
   std::vector<bool> out(program.values.size(), false);
   for (const graph::Op& op : program.ops) {
     bool all = true, any = false;
@@ -55,14 +62,16 @@ std::vector<bool> computed_from_weights(const Program& program) {
         all = all && from[static_cast<std::size_t>(id.index)];
       }
     all = all && any;
-    for (graph::ValueId id : op.outputs) from[static_cast<std::size_t>(id.index)] = out[static_cast<std::size_t>(id.index)] = all;
+    for (graph::ValueId id : op.outputs)
+      from[static_cast<std::size_t>(id.index)] = out[static_cast<std::size_t>(id.index)] = all;
   }
   return out;
 }
 
 /// Ops that may make 0/0 of a removed unit.
 bool may_be_undefined(std::string_view name) {
-  static const std::set<std::string_view> kNames{"div", "div_", "reciprocal", "rsqrt", "log", "pow", "true_divide"};
+  static const std::set<std::string_view> kNames{"div", "div_", "reciprocal", "rsqrt",
+                                                 "log", "pow",  "true_divide"};
   return kNames.contains(name);
 }
 
@@ -74,7 +83,8 @@ std::size_t argument_index(const c10::FunctionSchema& schema, std::string_view n
 
 c10::OperatorHandle find_operator(std::string_view target) {
   const auto first = target.find('.'), second = target.find('.', first + 1);
-  std::string name = std::string(target.substr(0, first)) + "::" + std::string(target.substr(first + 1, second - first - 1));
+  std::string name =
+      std::string(target.substr(0, first)) + "::" + std::string(target.substr(first + 1, second - first - 1));
   std::string overload(target.substr(second + 1));
   if (overload == "default") overload.clear();
   return c10::Dispatcher::singleton().findSchemaOrThrow(name.c_str(), overload.c_str());
@@ -91,7 +101,8 @@ class MaskedHook {
       : d_(d), removal_(removal), from_weights_(computed_from_weights(program)) {
     for (const Renormalisation& r : d.renormalisations)
       if (graph::touched(d, r.term, removal))
-        (r.how == Renormalisation::How::Gather ? reductions_[r.op].gathered : reductions_[r.op].masked).push_back(&r);
+        (r.how == Renormalisation::How::Gather ? reductions_[r.op].gathered : reductions_[r.op].masked)
+            .push_back(&r);
     for (const graph::Op& op : program.ops)
       if (may_be_undefined(op.base_name())) undefined_.insert(op.outputs.begin(), op.outputs.end());
   }
@@ -113,8 +124,10 @@ class MaskedHook {
     const bool stored = from_weights_[static_cast<std::size_t>(value.index)];
     if (!stored && !undefined_.contains(value)) return;
     if (!tensor.is_floating_point() || !touched_value(d_, value, removal_)) return;
-    if (stored) tensor = zero_removed(d_, value, removal_, tensor);
-    else tensor = at::where(tensor.isnan(), zero_removed(d_, value, removal_, tensor), tensor);
+    if (stored)
+      tensor = zero_removed(d_, value, removal_, tensor);
+    else
+      tensor = at::where(tensor.isnan(), zero_removed(d_, value, removal_, tensor), tensor);
   }
 
  private:
@@ -124,15 +137,17 @@ class MaskedHook {
 
   // Gathers the reduced dims of the operand and of the affine parameters, runs the op, and for norms puts the
   // result back among zeros.
-  void run_on_kept(const graph::Op& op, std::size_t index, const c10::OperatorHandle& handle, const std::vector<const Renormalisation*>& dims,
-                   std::vector<c10::IValue>& stack) const {
+  void run_on_kept(const graph::Op& op, std::size_t index, const c10::OperatorHandle& handle,
+                   const std::vector<const Renormalisation*>& dims, std::vector<c10::IValue>& stack) const {
     const graph::ValueId operand = *op.tensor(dims.front()->argument);
     c10::IValue& slot = stack[argument_index(handle.schema(), dims.front()->argument)];
     const at::Tensor full = slot.toTensor();
     at::Tensor gathered = full;
-    for (const Renormalisation* r : dims) gathered = gathered.index_select(r->dim, index_tensor(kept(operand, r->dim)));
+    for (const Renormalisation* r : dims)
+      gathered = gathered.index_select(r->dim, index_tensor(kept(operand, r->dim)));
     slot = gathered;
-    const bool norm = handle.schema().argumentIndexWithName("normalized_shape") || handle.schema().argumentIndexWithName("num_groups");
+    const bool norm = handle.schema().argumentIndexWithName("normalized_shape") ||
+                      handle.schema().argumentIndexWithName("num_groups");
     if (norm) shrink_norm_arguments(op, index, handle.schema(), full.dim(), gathered, operand, stack);
     handle.callBoxed(&stack);
     if (!norm) return;
@@ -145,17 +160,24 @@ class MaskedHook {
     stack.front() = out;
   }
 
-  void shrink_norm_arguments(const graph::Op& op, std::size_t index, const c10::FunctionSchema& schema, std::int64_t rank, const at::Tensor& gathered,
-                             graph::ValueId operand, std::vector<c10::IValue>& stack) const {
+  void shrink_norm_arguments(const graph::Op& op, std::size_t index, const c10::FunctionSchema& schema,
+                             std::int64_t rank, const at::Tensor& gathered, graph::ValueId operand,
+                             std::vector<c10::IValue>& stack) const {
     const auto shape = schema.argumentIndexWithName("normalized_shape");
-    const std::int64_t offset = shape ? rank - static_cast<std::int64_t>(op.find("normalized_shape")->as<graph::Arg::List>()->size()) : 1;
-    if (shape) stack[static_cast<std::size_t>(*shape)] = gathered.sizes().slice(static_cast<std::size_t>(offset)).vec();
-    else stack[argument_index(schema, "num_groups")] = new_groups(index);
+    const std::int64_t offset =
+        shape ? rank - static_cast<std::int64_t>(op.find("normalized_shape")->as<graph::Arg::List>()->size())
+              : 1;
+    if (shape)
+      stack[static_cast<std::size_t>(*shape)] =
+          gathered.sizes().slice(static_cast<std::size_t>(offset)).vec();
+    else
+      stack[argument_index(schema, "num_groups")] = new_groups(index);
     for (const char* name : {"weight", "bias"}) {
       const auto at = schema.argumentIndexWithName(name);
       if (!at || !stack[static_cast<std::size_t>(*at)].isTensor()) continue;
       at::Tensor parameter = stack[static_cast<std::size_t>(*at)].toTensor();
-      for (std::int64_t d = 0; d < parameter.dim(); ++d) parameter = parameter.index_select(d, index_tensor(kept(operand, offset + d)));
+      for (std::int64_t d = 0; d < parameter.dim(); ++d)
+        parameter = parameter.index_select(d, index_tensor(kept(operand, offset + d)));
       stack[static_cast<std::size_t>(*at)] = parameter;
     }
   }
@@ -186,19 +208,24 @@ kernels::Weights masked_weights(const models::Model& model, const Dependencies& 
   const std::set<graph::ValueId> variances = running_variances(model.program);
   for (const graph::Input& input : model.program.inputs) {
     if (input.constant || input.kind == graph::Input::Kind::User || variances.contains(input.value)) continue;
-    if (!input.tied_to.empty()) out[input.source] = out.at(input.tied_to);
-    else if (touched_value(d, input.value, removal)) out[input.source] = zero_removed(d, input.value, removal, out.at(input.source).detach());
+    if (!input.tied_to.empty())
+      out[input.source] = out.at(input.tied_to);
+    else if (touched_value(d, input.value, removal))
+      out[input.source] = zero_removed(d, input.value, removal, out.at(input.source).detach());
   }
   return out;
 }
 
 std::vector<at::Tensor> run_masked(const models::Model& model, const Dependencies& d, const Removal& removal,
-                                   const kernels::Weights& masked, const std::vector<at::Tensor>& inputs, at::ScalarType compute_type) {
+                                   const kernels::Weights& masked, const std::vector<at::Tensor>& inputs,
+                                   at::ScalarType compute_type) {
   const kernels::Executor executor(model.program);
   const MaskedHook hook(model.program, d, removal);
   kernels::RunOptions options;
   options.compute_type = compute_type;
-  options.before_op = [&](const graph::Op& op, std::size_t index, std::vector<c10::IValue>& stack) { return hook.before(op, index, stack); };
+  options.before_op = [&](const graph::Op& op, std::size_t index, std::vector<c10::IValue>& stack) {
+    return hook.before(op, index, stack);
+  };
   options.after_value = [&](graph::ValueId value, at::Tensor& tensor) { hook.after(value, tensor); };
   return executor.run(masked, inputs, options);
 }

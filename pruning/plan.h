@@ -16,43 +16,43 @@
 namespace pollard::pruning {
 
 enum class Scope {
-  Local,       ///< every group loses the same share
-  Global,      ///< all units ranked together
-  Isomorphic   ///< units ranked within groups of the same kind
+  Local,      ///< every group loses the same share
+  Global,     ///< all units ranked together
+  Isomorphic  ///< units ranked within groups of the same kind
 };
 std::optional<Scope> scope_from_string(std::string_view name);
 std::string_view to_string(Scope scope);
 
 /// What to remove. Exactly one of ratio, max_parameters, max_macs, speedup, or only head ratios.
 struct PlanOptions {
-  std::optional<double> ratio;                  ///< share of the units of every group (or of all, by scope)
+  std::optional<double> ratio;  ///< share of the units of every group (or of all, by scope)
   std::optional<std::int64_t> max_parameters;
   std::optional<std::int64_t> max_macs;
-  std::optional<double> speedup;                ///< MACs before / MACs after
-  std::optional<Scope> scope;                   ///< default: Local with ratio, Global with budgets
+  std::optional<double> speedup;  ///< MACs before / MACs after
+  std::optional<Scope> scope;     ///< default: Local with ratio, Global with budgets
   std::string criterion = "magnitude";
-  std::optional<double> heads, head_dim;        ///< ratios of their own for attention heads and head dims
+  std::optional<double> heads, head_dim;  ///< ratios of their own for attention heads and head dims
   std::vector<std::pair<std::string, double>> layers;  ///< name pattern -> ratio of the groups it touches
-  std::vector<std::string> ignore, only;        ///< glob patterns on parameter names
-  std::int64_t min_width = 1;                   ///< no group gets narrower
-  double max_ratio = 1.0;                       ///< no group loses a larger share
-  std::int64_t round_to = 1;                    ///< widths stay multiples of this
-  bool exact_only = false;                      ///< leave renormalised groups whole
+  std::vector<std::string> ignore, only;               ///< glob patterns on parameter names
+  std::int64_t min_width = 1;                          ///< no group gets narrower
+  double max_ratio = 1.0;                              ///< no group loses a larger share
+  std::int64_t round_to = 1;                           ///< widths stay multiples of this
+  bool exact_only = false;                             ///< leave renormalised groups whole
   std::uint64_t seed = 0;
 };
 
 /// One group's fate.
 struct GroupPlan {
-  std::int32_t group = -1;                 ///< index into Dependencies::groups
-  std::vector<std::int64_t> removed;       ///< sorted unit indices
-  std::string kept_whole;                  ///< why nothing was removed, when the options asked for some
+  std::int32_t group = -1;            ///< index into Dependencies::groups
+  std::vector<std::int64_t> removed;  ///< sorted unit indices
+  std::string kept_whole;             ///< why nothing was removed, when the options asked for some
 };
 
 /// What leaves: the whole decision, before any weight is touched.
 struct Plan {
   PlanOptions options;
-  graph::Removal removal;                  ///< by axis
-  std::vector<GroupPlan> groups;           ///< one a group
+  graph::Removal removal;         ///< by axis
+  std::vector<GroupPlan> groups;  ///< one a group
   graph::Cost before, after;
   std::vector<std::string> warnings;
   bool empty() const { return removal.empty(); }
@@ -60,7 +60,8 @@ struct Plan {
 
 /// Scores units and selects which go, to within one unit of the target (the last unit that still overshoots it is
 /// removed). Throws UserError E0430 when the target cannot be met, with how much is missing and why.
-Plan make_plan(const models::Model& model, const graph::Dependencies& dependencies, const PlanOptions& options);
+Plan make_plan(const models::Model& model, const graph::Dependencies& dependencies,
+               const PlanOptions& options);
 
 /// Canonical JSON "pollard.plan/1": input hash, options, groups with removed units, and for every parameter that
 /// changes its name, original shape and the kept indices of each changed dimension. Bit for bit reproducible.
@@ -68,7 +69,8 @@ std::string to_json(const Plan& plan, const models::Model& model, const graph::D
 
 /// Reads such a JSON back against the same model. Throws UserError E0320..E0324 (Exit::BadFile) when it belongs to
 /// another model, or its indices are unsorted, duplicate, out of range or leave nothing.
-Plan plan_from_json(std::string_view json, const models::Model& model, const graph::Dependencies& dependencies);
+Plan plan_from_json(std::string_view json, const models::Model& model,
+                    const graph::Dependencies& dependencies);
 
 /// SHA-256 of the canonical JSON, hex.
 std::string plan_hash(std::string_view json);

@@ -13,14 +13,20 @@
 namespace pollard::pruning {
 namespace {
 
-using nlohmann::json;  // sorted keys: one text for one plan
 using graph::Dependencies;
+using nlohmann::json;  // sorted keys: one text for one plan
 
 constexpr const char* kSchema = "pollard.plan/1";
 
 json options_json(const PlanOptions& o) {
-  json out{{"criterion", make_criterion(o.criterion)->name()}, {"min_width", o.min_width}, {"max_ratio", o.max_ratio},
-           {"round_to", o.round_to}, {"exact", o.exact_only}, {"seed", o.seed}, {"ignore", o.ignore}, {"only", o.only}};
+  json out{{"criterion", make_criterion(o.criterion)->name()},
+           {"min_width", o.min_width},
+           {"max_ratio", o.max_ratio},
+           {"round_to", o.round_to},
+           {"exact", o.exact_only},
+           {"seed", o.seed},
+           {"ignore", o.ignore},
+           {"only", o.only}};
   if (o.ratio) out["ratio"] = *o.ratio;
   if (o.max_parameters) out["max_parameters"] = *o.max_parameters;
   if (o.max_macs) out["max_macs"] = *o.max_macs;
@@ -28,12 +34,15 @@ json options_json(const PlanOptions& o) {
   if (o.heads) out["heads"] = *o.heads;
   if (o.head_dim) out["head_dim"] = *o.head_dim;
   out["scope"] = to_string(o.scope.value_or(o.ratio ? Scope::Local : Scope::Global));
-  for (const auto& [pattern, ratio] : o.layers) out["layers"].push_back({{"pattern", pattern}, {"ratio", ratio}});
+  for (const auto& [pattern, ratio] : o.layers)
+    out["layers"].push_back({{"pattern", pattern}, {"ratio", ratio}});
   return out;
 }
 
 json cost_json(const graph::Cost& cost) {
-  return {{"parameters", cost.parameters}, {"parameter_bytes", cost.parameter_bytes}, {"macs", cost.macs},
+  return {{"parameters", cost.parameters},
+          {"parameter_bytes", cost.parameter_bytes},
+          {"macs", cost.macs},
           {"peak_activation_bytes", cost.peak_activation_bytes}};
 }
 
@@ -42,8 +51,12 @@ json groups_json(const Plan& plan, const Dependencies& d) {
   for (const GroupPlan& group : plan.groups) {
     const graph::Group& g = d.groups[static_cast<std::size_t>(group.group)];
     const graph::Axis& axis = d.axes[static_cast<std::size_t>(g.axis)];
-    json entry{{"id", g.id}, {"kind", axis.renormalised ? "renormalised" : "exact"}, {"role", graph::to_string(axis.role)},
-               {"size", axis.size}, {"removed", group.removed}, {"kept", axis.size - static_cast<std::int64_t>(group.removed.size())}};
+    json entry{{"id", g.id},
+               {"kind", axis.renormalised ? "renormalised" : "exact"},
+               {"role", graph::to_string(axis.role)},
+               {"size", axis.size},
+               {"removed", group.removed},
+               {"kept", axis.size - static_cast<std::int64_t>(group.removed.size())}};
     if (!group.kept_whole.empty()) entry["kept_whole"] = group.kept_whole;
     out.push_back(std::move(entry));
   }
@@ -57,14 +70,23 @@ json parameters_json(const Plan& plan, const models::Model& model, const Depende
     const std::vector<graph::TermId>& dims = d[input.value].dims;
     json kept = json::object();
     for (std::size_t dim = 0; dim < dims.size(); ++dim)
-      if (graph::touched(d, dims[dim], plan.removal)) kept[std::to_string(dim)] = graph::kept_indices(d, dims[dim], plan.removal);
-    if (!kept.empty()) out.push_back({{"name", input.source}, {"shape", model.program[input.value].sizes()}, {"kept", std::move(kept)}});
+      if (graph::touched(d, dims[dim], plan.removal))
+        kept[std::to_string(dim)] = graph::kept_indices(d, dims[dim], plan.removal);
+    if (!kept.empty())
+      out.push_back(
+          {{"name", input.source}, {"shape", model.program[input.value].sizes()}, {"kept", std::move(kept)}});
   }
   return out;
 }
 
 [[noreturn]] void refuse(const char* code, const std::string& message, const std::string& help) {
-  throw UserError({.code = code, .exit = Exit::BadFile, .subject = "plan", .message = message, .where = {}, .why = {}, .help = help});
+  throw UserError({.code = code,
+                   .exit = Exit::BadFile,
+                   .subject = "plan",
+                   .message = message,
+                   .where = {},
+                   .why = {},
+                   .help = help});
 }
 
 constexpr const char* kMakeAgain = "make the plan again from this model: pollard plan MODEL -o plan.json";
@@ -73,13 +95,19 @@ std::vector<std::int64_t> checked_indices(const json& list, const std::string& i
   if (!list.is_array()) refuse("E0321", "group " + id + " has no list \"removed\"", kMakeAgain);
   std::vector<std::int64_t> out;
   for (const json& item : list) {
-    if (!item.is_number_integer()) refuse("E0321", "group " + id + ": a removed index is not an integer", kMakeAgain);
+    if (!item.is_number_integer())
+      refuse("E0321", "group " + id + ": a removed index is not an integer", kMakeAgain);
     const auto index = item.get<std::int64_t>();
-    if (index < 0 || index >= size) refuse("E0322", "group " + id + ": index " + std::to_string(index) + " of " + std::to_string(size) + " units", kMakeAgain);
-    if (!out.empty() && index <= out.back()) refuse("E0323", "group " + id + ": removed indices are not sorted and distinct", kMakeAgain);
+    if (index < 0 || index >= size)
+      refuse("E0322",
+             "group " + id + ": index " + std::to_string(index) + " of " + std::to_string(size) + " units",
+             kMakeAgain);
+    if (!out.empty() && index <= out.back())
+      refuse("E0323", "group " + id + ": removed indices are not sorted and distinct", kMakeAgain);
     out.push_back(index);
   }
-  if (static_cast<std::int64_t>(out.size()) >= size) refuse("E0324", "group " + id + ": no unit would be left", kMakeAgain);
+  if (static_cast<std::int64_t>(out.size()) >= size)
+    refuse("E0324", "group " + id + ": no unit would be left", kMakeAgain);
   return out;
 }
 
@@ -97,12 +125,15 @@ void follow_ties(Plan& plan, const Dependencies& d) {
   for (std::size_t a = 0; a < d.axes.size(); ++a) {
     const graph::Axis& axis = d.axes[a];
     if (axis.tie < 0 || axis.stored || !count.contains(axis.tie)) continue;
-    for (std::size_t i = 0; i < count[axis.tie]; ++i) plan.removal.removed[a].push_back(static_cast<std::int64_t>(i));
+    for (std::size_t i = 0; i < count[axis.tie]; ++i)
+      plan.removal.removed[a].push_back(static_cast<std::int64_t>(i));
   }
 }
 
 void read_options(const json& text, PlanOptions& o) {
-  const auto number = [&]<class T>(const char* key, std::optional<T>& slot) { if (text.contains(key) && text[key].is_number()) slot = text[key].get<T>(); };
+  const auto number = [&]<class T>(const char* key, std::optional<T>& slot) {
+    if (text.contains(key) && text[key].is_number()) slot = text[key].get<T>();
+  };
   number("ratio", o.ratio);
   number("max_parameters", o.max_parameters);
   number("max_macs", o.max_macs);
@@ -110,7 +141,8 @@ void read_options(const json& text, PlanOptions& o) {
   number("heads", o.heads);
   number("head_dim", o.head_dim);
   if (text.contains("criterion") && text["criterion"].is_string()) o.criterion = text["criterion"];
-  if (text.contains("scope") && text["scope"].is_string()) o.scope = scope_from_string(text["scope"].get<std::string>());
+  if (text.contains("scope") && text["scope"].is_string())
+    o.scope = scope_from_string(text["scope"].get<std::string>());
   o.exact_only = text.value("exact", false);
   o.min_width = text.value("min_width", std::int64_t{1});
   o.max_ratio = text.value("max_ratio", 1.0);
@@ -121,19 +153,32 @@ void read_options(const json& text, PlanOptions& o) {
 }  // namespace
 
 std::string to_json(const Plan& plan, const models::Model& model, const Dependencies& d) {
-  const json out{{"schema", kSchema}, {"input", {{"sha256", model.sha256}, {"format", model.format}}}, {"options", options_json(plan.options)},
-                 {"groups", groups_json(plan, d)}, {"parameters", parameters_json(plan, model, d)},
-                 {"totals", {{"before", cost_json(plan.before)}, {"after", cost_json(plan.after)}}}, {"warnings", plan.warnings}};
+  const json out{{"schema", kSchema},
+                 {"input", {{"sha256", model.sha256}, {"format", model.format}}},
+                 {"options", options_json(plan.options)},
+                 {"groups", groups_json(plan, d)},
+                 {"parameters", parameters_json(plan, model, d)},
+                 {"totals", {{"before", cost_json(plan.before)}, {"after", cost_json(plan.after)}}},
+                 {"warnings", plan.warnings}};
   return out.dump();
 }
 
 Plan plan_from_json(std::string_view text, const models::Model& model, const Dependencies& d) {
   const json in = models::io::parse_json(text, "plan");
-  if (!in.is_object() || in.value("schema", json()) != kSchema || !in.contains("groups") || !in["groups"].is_array())
+  if (!in.is_object() || in.value("schema", json()) != kSchema || !in.contains("groups") ||
+      !in["groups"].is_array())
     refuse("E0321", "not a " + std::string(kSchema) + " document", kMakeAgain);
-  const std::string hash = in.contains("input") && in["input"].is_object() && in["input"].contains("sha256") && in["input"]["sha256"].is_string() ? in["input"]["sha256"].get<std::string>() : "";
-  if (hash != model.sha256) refuse("E0320", "was made for another file: sha256 " + hash.substr(0, 12) + " there, " + model.sha256.substr(0, 12) + " here", kMakeAgain);
-  Plan plan{.options = {}, .removal = graph::Removal(d), .groups = {}, .before = {}, .after = {}, .warnings = {}};
+  const std::string hash = in.contains("input") && in["input"].is_object() &&
+                                   in["input"].contains("sha256") && in["input"]["sha256"].is_string()
+                               ? in["input"]["sha256"].get<std::string>()
+                               : "";
+  if (hash != model.sha256)
+    refuse("E0320",
+           "was made for another file: sha256 " + hash.substr(0, 12) + " there, " +
+               model.sha256.substr(0, 12) + " here",
+           kMakeAgain);
+  Plan plan{
+      .options = {}, .removal = graph::Removal(d), .groups = {}, .before = {}, .after = {}, .warnings = {}};
   try {
     if (in.contains("options") && in["options"].is_object()) read_options(in["options"], plan.options);
   } catch (const json::exception& error) {
@@ -141,16 +186,22 @@ Plan plan_from_json(std::string_view text, const models::Model& model, const Dep
   }
   std::map<std::string, const json*> by_id;
   for (const json& group : in["groups"]) {
-    if (!group.is_object() || !group.contains("id") || !group["id"].is_string()) refuse("E0321", "a group has no id", kMakeAgain);
-    if (!by_id.emplace(group["id"].get<std::string>(), &group).second) refuse("E0323", "group " + group["id"].get<std::string>() + " stands twice", kMakeAgain);
+    if (!group.is_object() || !group.contains("id") || !group["id"].is_string())
+      refuse("E0321", "a group has no id", kMakeAgain);
+    if (!by_id.emplace(group["id"].get<std::string>(), &group).second)
+      refuse("E0323", "group " + group["id"].get<std::string>() + " stands twice", kMakeAgain);
   }
   if (by_id.size() > d.groups.size()) refuse("E0320", "has groups this model does not have", kMakeAgain);
   for (std::int32_t g = 0; g < static_cast<std::int32_t>(d.groups.size()); ++g) {
     const graph::Group& group = d.groups[static_cast<std::size_t>(g)];
     const auto found = by_id.find(group.id);
-    if (found == by_id.end()) refuse("E0320", "does not name group " + group.id + " of this model", kMakeAgain);
+    if (found == by_id.end())
+      refuse("E0320", "does not name group " + group.id + " of this model", kMakeAgain);
     const json removed = found->second->contains("removed") ? (*found->second)["removed"] : json();
-    plan.groups.push_back({.group = g, .removed = checked_indices(removed, group.id, d.axes[static_cast<std::size_t>(group.axis)].size), .kept_whole = {}});
+    plan.groups.push_back(
+        {.group = g,
+         .removed = checked_indices(removed, group.id, d.axes[static_cast<std::size_t>(group.axis)].size),
+         .kept_whole = {}});
     plan.removal.removed[static_cast<std::size_t>(group.axis)] = plan.groups.back().removed;
   }
   follow_ties(plan, d);

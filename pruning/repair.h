@@ -10,8 +10,9 @@
 namespace pollard::pruning {
 
 struct RepairOptions {
-  double ridge = 1e-3;                    ///< relative to the mean diagonal of the inputs' second moments
-  std::int64_t max_rows = 1 << 17;        ///< rows (samples x positions) a layer is fitted on; more are thinned evenly
+  double ridge = 1e-3;  ///< relative to the mean diagonal of the inputs' second moments
+  std::int64_t max_rows =
+      1 << 17;  ///< rows (samples x positions) a layer is fitted on; more are thinned evenly
 };
 
 /// What the refit of one op did to its error on the calibration set, relative to the dense output's norm.
@@ -22,7 +23,7 @@ struct OpRepair {
 
 struct RepairReport {
   std::vector<OpRepair> ops;
-  std::vector<std::string> left;          ///< parameterised ops that were not refitted, with the reason
+  std::vector<std::string> left;  ///< parameterised ops that were not refitted, with the reason
   std::int64_t samples = 0;
   double seconds = 0;
 };
@@ -37,7 +38,8 @@ struct RepairReport {
 /// in memory for both. Least-squares reconstruction of consumers as in OSSCAR (Meng et al., ICML 2024) and SlimGPT
 /// (Ling et al., NeurIPS 2024), here applied to every layer in order.
 /// `pruned` must be prune(dense, dependencies, removal); its weights are replaced.
-RepairReport repair(models::Model& pruned, const models::Model& dense, const graph::Dependencies& dependencies,
-                    const graph::Removal& removal, const CalibrationSet& calibration, const RepairOptions& options = {});
+RepairReport repair(models::Model& pruned, const models::Model& dense,
+                    const graph::Dependencies& dependencies, const graph::Removal& removal,
+                    const CalibrationSet& calibration, const RepairOptions& options = {});
 
 }  // namespace pollard::pruning

@@ -28,7 +28,8 @@ void resize_values(Program& program, const Dependencies& dependencies, const gra
       graph::Size& size = value.shape[d];
       size.hint = after;
       // A length of (symbols) x (axis) scales with the axis.
-      if (size.symbolic()) size.expr = "((" + size.expr + ")*" + std::to_string(after) + ")//" + std::to_string(before);
+      if (size.symbolic())
+        size.expr = "((" + size.expr + ")*" + std::to_string(after) + ")//" + std::to_string(before);
       changed = true;
     }
     if (!changed) continue;
@@ -52,12 +53,13 @@ bool any_resized(const Dependencies& dependencies, const graph::Widths& widths, 
 }
 
 /// Which flat positions of each dimension of an input survive; only dimensions that change.
-std::map<std::int64_t, std::vector<std::int64_t>> kept_of(const Dependencies& dependencies, graph::ValueId value,
-                                                          const Removal& removal) {
+std::map<std::int64_t, std::vector<std::int64_t>> kept_of(const Dependencies& dependencies,
+                                                          graph::ValueId value, const Removal& removal) {
   std::map<std::int64_t, std::vector<std::int64_t>> kept;
   const std::vector<graph::TermId>& dims = dependencies[value].dims;
   for (std::size_t d = 0; d < dims.size(); ++d)
-    if (graph::touched(dependencies, dims[d], removal)) kept[static_cast<std::int64_t>(d)] = graph::kept_indices(dependencies, dims[d], removal);
+    if (graph::touched(dependencies, dims[d], removal))
+      kept[static_cast<std::int64_t>(d)] = graph::kept_indices(dependencies, dims[d], removal);
   return kept;
 }
 
@@ -67,7 +69,8 @@ Program rewrite(const Program& program, const Dependencies& dependencies, const 
   return resize(program, dependencies, removal, removal.widths(dependencies));
 }
 
-Program resize(const Program& program, const Dependencies& dependencies, const Removal& removal, const graph::Widths& widths) {
+Program resize(const Program& program, const Dependencies& dependencies, const Removal& removal,
+               const graph::Widths& widths) {
   Program out = program;
   out.ops.clear();
   for (std::size_t i = 0; i < program.ops.size(); ++i) {
@@ -86,7 +89,8 @@ Program resize(const Program& program, const Dependencies& dependencies, const R
   return out;
 }
 
-kernels::Weights slice_weights(const models::Model& model, const Dependencies& dependencies, const Removal& removal) {
+kernels::Weights slice_weights(const models::Model& model, const Dependencies& dependencies,
+                               const Removal& removal) {
   kernels::Weights out;
   for (const graph::Input& input : model.program.inputs) {
     if (input.constant || input.kind == graph::Input::Kind::User) continue;

@@ -21,6 +21,7 @@ kernels::Weights slice_weights(const models::Model& model, const graph::Dependen
                                const graph::Removal& removal);
 
 /// Both, as a model. Metadata is not touched.
-models::Model prune(const models::Model& model, const graph::Dependencies& dependencies, const graph::Removal& removal);
+models::Model prune(const models::Model& model, const graph::Dependencies& dependencies,
+                    const graph::Removal& removal);
 
 }  // namespace pollard::pruning

@@ -30,7 +30,8 @@ struct ScoreContext {
 class Criterion {
  public:
   virtual ~Criterion() = default;
-  virtual std::string name() const = 0;   ///< canonical, with options: "magnitude:p=2,reduce=mean,normalize=mean"
+  virtual std::string name()
+      const = 0;  ///< canonical, with options: "magnitude:p=2,reduce=mean,normalize=mean"
   virtual Scores score(const ScoreContext& context) const = 0;
 };
 

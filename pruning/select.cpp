@@ -35,7 +35,12 @@ class Selection {
   }
 
   Plan plan() {
-    Plan out{.options = options_, .removal = graph::Removal(d_), .groups = {}, .before = {}, .after = {}, .warnings = {}};
+    Plan out{.options = options_,
+             .removal = graph::Removal(d_),
+             .groups = {},
+             .before = {},
+             .after = {},
+             .warnings = {}};
     out.before = cost_.evaluate(graph::full_widths(d_));
     const std::size_t steps = choose(out.before);
     for (std::size_t s = 0; s < steps; ++s) taken_[steps_[s].c] += steps_[s].units;
@@ -54,19 +59,26 @@ class Selection {
       std::iota(order.begin(), order.end(), 0);
       for (double score : scores)
         if (!std::isfinite(score)) refuse_nonfinite();
-      std::ranges::stable_sort(order, {}, [&](std::int64_t i) { return scores[static_cast<std::size_t>(i)]; });
+      std::ranges::stable_sort(order, {},
+                               [&](std::int64_t i) { return scores[static_cast<std::size_t>(i)]; });
       order_.push_back(std::move(order));
     }
   }
 
   [[noreturn]] static void refuse_nonfinite() {
-    throw UserError({.code = "E0325", .exit = Exit::BadFile, .subject = "scores", .message = "a unit has no finite score",
-                     .where = {}, .why = "the weights hold NaN or infinite values", .help = "look for them with: pollard inspect FILE"});
+    throw UserError({.code = "E0325",
+                     .exit = Exit::BadFile,
+                     .subject = "scores",
+                     .message = "a unit has no finite score",
+                     .where = {},
+                     .why = "the weights hold NaN or infinite values",
+                     .help = "look for them with: pollard inspect FILE"});
   }
 
   /// How many units a share of a class is, in whole steps.
   std::int64_t share(const Class& c, double ratio) const {
-    const auto wanted = std::min(c.removable, static_cast<std::int64_t>(std::floor(static_cast<double>(c.size) * ratio + 1e-9)));
+    const auto wanted = std::min(
+        c.removable, static_cast<std::int64_t>(std::floor(static_cast<double>(c.size) * ratio + 1e-9)));
     if (c.step == 1) return wanted;
     return wanted < c.first_step ? 0 : c.first_step + (wanted - c.first_step) / c.step * c.step;
   }
@@ -92,11 +104,16 @@ class Selection {
         // Within a class steps stay in order, whatever the scope ranks by.
         before = std::max(before, score / static_cast<double>(units));
         at += units;
-        steps_.push_back({.c = c, .units = units, .key = scope() == Scope::Global ? before : static_cast<double>(at) / static_cast<double>(classes_[c].size)});
+        steps_.push_back({.c = c,
+                          .units = units,
+                          .key = scope() == Scope::Global
+                                     ? before
+                                     : static_cast<double>(at) / static_cast<double>(classes_[c].size)});
       }
     }
     if (scope() == Scope::Isomorphic) rank_within_kinds();
-    std::ranges::stable_sort(steps_, [](const Step& a, const Step& b) { return a.key != b.key ? a.key < b.key : a.c < b.c; });
+    std::ranges::stable_sort(
+        steps_, [](const Step& a, const Step& b) { return a.key != b.key ? a.key < b.key : a.c < b.c; });
   }
 
   /// Steps of groups of one kind are ranked together by score; the rank's share is what kinds are compared by.
@@ -115,7 +132,8 @@ class Selection {
     }
     for (auto& [_, members] : kinds) {
       std::ranges::stable_sort(members, {}, [&](std::size_t s) { return scores[s]; });
-      for (std::size_t rank = 0; rank < members.size(); ++rank) steps_[members[rank]].key = static_cast<double>(rank + 1) / static_cast<double>(members.size());
+      for (std::size_t rank = 0; rank < members.size(); ++rank)
+        steps_[members[rank]].key = static_cast<double>(rank + 1) / static_cast<double>(members.size());
     }
   }
 
@@ -124,19 +142,25 @@ class Selection {
     for (std::size_t s = 0; s < steps; ++s) taken[steps_[s].c] += steps_[s].units;
     graph::Widths widths = graph::full_widths(d_);
     for (std::size_t c = 0; c < classes_.size(); ++c) {
-      for (std::int32_t g : classes_[c].groups) widths[static_cast<std::size_t>(d_.groups[static_cast<std::size_t>(g)].axis)] -= taken[c];
+      for (std::int32_t g : classes_[c].groups)
+        widths[static_cast<std::size_t>(d_.groups[static_cast<std::size_t>(g)].axis)] -= taken[c];
       for (graph::AxisIndex a : classes_[c].followers) widths[static_cast<std::size_t>(a)] -= taken[c];
     }
     return widths;
   }
 
   std::size_t choose(const graph::Cost& before) const {
-    if (options_.ratio) return scope() == Scope::Local ? local_share(*options_.ratio) : global_share(*options_.ratio);
-    if (options_.max_parameters) return budget(*options_.max_parameters, "parameters", [&](const graph::Widths& w) { return cost_.parameters(w); });
-    if (options_.max_macs) return budget(*options_.max_macs, "MACs", [&](const graph::Widths& w) { return cost_.macs(w); });
+    if (options_.ratio)
+      return scope() == Scope::Local ? local_share(*options_.ratio) : global_share(*options_.ratio);
+    if (options_.max_parameters)
+      return budget(*options_.max_parameters, "parameters",
+                    [&](const graph::Widths& w) { return cost_.parameters(w); });
+    if (options_.max_macs)
+      return budget(*options_.max_macs, "MACs", [&](const graph::Widths& w) { return cost_.macs(w); });
     if (options_.speedup)
-      return budget(static_cast<std::int64_t>(std::floor(static_cast<double>(before.macs) / *options_.speedup)), "MACs",
-                    [&](const graph::Widths& w) { return cost_.macs(w); });
+      return budget(
+          static_cast<std::int64_t>(std::floor(static_cast<double>(before.macs) / *options_.speedup)), "MACs",
+          [&](const graph::Widths& w) { return cost_.macs(w); });
     return 0;
   }
 
@@ -177,12 +201,17 @@ class Selection {
     std::int64_t frozen = 0, whole = 0;
     for (const graph::Axis& axis : d_.axes) frozen += axis.stored && axis.frozen ? 1 : 0;
     for (const Class& c : classes_) whole += c.takes_part() ? 0 : 1;
-    throw UserError({.code = "E0430", .exit = Exit::Unsupported, .subject = "target",
-                     .message = "asked for " + std::to_string(wanted) + " " + what + ", but with every floor reached " +
-                                std::to_string(least) + " remain: " + std::to_string(least - wanted) + " too many",
+    throw UserError({.code = "E0430",
+                     .exit = Exit::Unsupported,
+                     .subject = "target",
+                     .message = "asked for " + std::to_string(wanted) + " " + what +
+                                ", but with every floor reached " + std::to_string(least) +
+                                " remain: " + std::to_string(least - wanted) + " too many",
                      .where = {},
-                     .why = std::to_string(frozen) + " frozen dimensions and " + std::to_string(whole) + " groups kept whole by the options cannot shrink",
-                     .help = "ask for less, or lower --min-width, --round-to or raise --max-ratio; frozen axes and reasons: pollard inspect FILE --show groups"});
+                     .why = std::to_string(frozen) + " frozen dimensions and " + std::to_string(whole) +
+                            " groups kept whole by the options cannot shrink",
+                     .help = "ask for less, or lower --min-width, --round-to or raise --max-ratio; frozen "
+                             "axes and reasons: pollard inspect FILE --show groups"});
   }
 
   void write_removal(Plan& out) const {
@@ -190,11 +219,13 @@ class Selection {
     for (std::size_t c = 0; c < classes_.size(); ++c) {
       for (std::int32_t g : classes_[c].groups) {
         const auto group = static_cast<std::size_t>(g);
-        std::vector<std::int64_t> removed(order_[group].begin(), order_[group].begin() + static_cast<std::ptrdiff_t>(taken_[c]));
+        std::vector<std::int64_t> removed(order_[group].begin(),
+                                          order_[group].begin() + static_cast<std::ptrdiff_t>(taken_[c]));
         std::ranges::sort(removed);
         out.removal.removed[static_cast<std::size_t>(d_.groups[group].axis)] = removed;
         out.groups[group] = {.group = g, .removed = std::move(removed), .kept_whole = classes_[c].kept_whole};
-        if (taken_[c] == 0 && classes_[c].takes_part()) out.groups[group].kept_whole = "the target needed none of its units";
+        if (taken_[c] == 0 && classes_[c].takes_part())
+          out.groups[group].kept_whole = "the target needed none of its units";
       }
       // Constant states have no units of their own to choose; they get shorter with their layer.
       for (graph::AxisIndex a : classes_[c].followers) {
@@ -208,9 +239,11 @@ class Selection {
 
   void warn(Plan& out) const {
     for (const graph::UnknownOp& op : d_.unknown)
-      out.warnings.push_back("no rule for " + op.target + " (" + std::to_string(op.ops.size()) + "x): everything it touches is kept whole");
+      out.warnings.push_back("no rule for " + op.target + " (" + std::to_string(op.ops.size()) +
+                             "x): everything it touches is kept whole");
     if (out.removal.empty())
-      out.warnings.push_back(d_.groups.empty() ? "nothing can be pruned: every dimension is frozen" : "nothing was removed");
+      out.warnings.push_back(d_.groups.empty() ? "nothing can be pruned: every dimension is frozen"
+                                               : "nothing was removed");
   }
 
   const Dependencies& d_;

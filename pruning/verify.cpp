@@ -33,16 +33,19 @@ Difference compare(const std::vector<at::Tensor>& got, const std::vector<at::Ten
 }
 
 bool renormalised(const graph::Dependencies& d, const graph::Removal& removal) {
-  return std::ranges::any_of(d.renormalisations, [&](const auto& r) { return graph::touched(d, r.term, removal); });
+  return std::ranges::any_of(d.renormalisations,
+                             [&](const auto& r) { return graph::touched(d, r.term, removal); });
 }
 
 }  // namespace
 
 Verification verify(const models::Model& original, const models::Model& pruned, const graph::Dependencies& d,
                     const graph::Removal& removal, const VerifyOptions& options) {
-  Verification out{.inputs = options.inputs, .renormalised = renormalised(d, removal), .tolerance = options.tolerance};
+  Verification out{
+      .inputs = options.inputs, .renormalised = renormalised(d, removal), .tolerance = options.tolerance};
   const kernels::Executor dense(original.program), small(pruned.program);
-  const kernels::Weights masked = kernels::convert(masked_weights(original, d, removal), options.compute_type);
+  const kernels::Weights masked =
+      kernels::convert(masked_weights(original, d, removal), options.compute_type);
   const kernels::Weights kept = kernels::convert(pruned.weights, options.compute_type);
   kernels::RunOptions run;
   run.compute_type = options.compute_type;

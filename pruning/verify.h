@@ -23,27 +23,29 @@ std::vector<at::Tensor> run_masked(const models::Model& model, const graph::Depe
 /// `count` input sets for the program: the file's sample inputs first, then variations of them (floats redrawn with
 /// the sample's mean and spread, integers redrawn within the values seen). Without samples, floats are standard
 /// normal and integers lie in the range of the table they index.
-std::vector<std::vector<at::Tensor>> example_inputs(const models::Model& model, int count, std::uint64_t seed);
+std::vector<std::vector<at::Tensor>> example_inputs(const models::Model& model, int count,
+                                                    std::uint64_t seed);
 
 struct VerifyOptions {
   int inputs = 4;
   std::uint64_t seed = 0;
   at::ScalarType compute_type = at::kDouble;
-  double tolerance = 1e-10;        ///< of the largest |pruned - masked| relative to the largest |masked|
+  double tolerance = 1e-10;  ///< of the largest |pruned - masked| relative to the largest |masked|
 };
 
 struct Verification {
   bool ok = false;
-  double max_difference = 0;       ///< largest |pruned - masked| over all outputs and inputs
-  double max_relative = 0;         ///< the same, relative to the largest |masked| of that output
-  double change = 0;               ///< largest relative |original - masked|: that the check could fail at all
+  double max_difference = 0;  ///< largest |pruned - masked| over all outputs and inputs
+  double max_relative = 0;    ///< the same, relative to the largest |masked| of that output
+  double change = 0;          ///< largest relative |original - masked|: that the check could fail at all
   int inputs = 0;
-  bool renormalised = false;       ///< some reductions were over kept units by definition
+  bool renormalised = false;  ///< some reductions were over kept units by definition
   double tolerance = 0;
 };
 
 /// Compares pruned(x) with masked(original)(x).
-Verification verify(const models::Model& original, const models::Model& pruned, const graph::Dependencies& dependencies,
-                    const graph::Removal& removal, const VerifyOptions& options = {});
+Verification verify(const models::Model& original, const models::Model& pruned,
+                    const graph::Dependencies& dependencies, const graph::Removal& removal,
+                    const VerifyOptions& options = {});
 
 }  // namespace pollard::pruning

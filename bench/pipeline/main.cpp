@@ -60,10 +60,13 @@ void measure(const std::string& path, double ratio, int repeat) {
     plan.push_back(t2 - t1);
     rewrite.push_back(t3 - t2);
   }
-  std::printf("{\"file\": \"%s\", \"ops\": %zu, \"analyse\": %.6f, \"plan\": %.6f, \"rewrite\": %.6f, \"parameters\": [%lld, %lld], "
-              "\"rss_loaded_kib\": %ld, \"rss_peak_kib\": %ld}\n",
-              path.substr(path.rfind('/') + 1).c_str(), model.program.ops.size(), median(analyse), median(plan), median(rewrite),
-              static_cast<long long>(before.parameters), static_cast<long long>(after.parameters), loaded, peak_kib());
+  std::printf(
+      "{\"file\": \"%s\", \"ops\": %zu, \"analyse\": %.6f, \"plan\": %.6f, \"rewrite\": %.6f, "
+      "\"parameters\": [%lld, %lld], "
+      "\"rss_loaded_kib\": %ld, \"rss_peak_kib\": %ld}\n",
+      path.substr(path.rfind('/') + 1).c_str(), model.program.ops.size(), median(analyse), median(plan),
+      median(rewrite), static_cast<long long>(before.parameters), static_cast<long long>(after.parameters),
+      loaded, peak_kib());
   std::fflush(stdout);
 }
 

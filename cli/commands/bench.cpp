@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "cli/bench/report.h"
+#include "cli/bench/compare.h"
 #include "cli/command_line.h"
 #include "cli/commands/commands.h"
 #include "cli/model_input.h"
@@ -11,7 +11,6 @@
 #include "cli/ui/quantity.h"
 #include "cli/ui/text.h"
 #include "models/io/cancel.h"
-#include "pruning/calibration.h"
 
 namespace pollard::cli {
 namespace {
@@ -22,22 +21,6 @@ struct Options {
   std::string batch, shapes, dtype, format = "text", percentiles = "50,99", max_regress;
   int repeat = 50, warmup = 10;
 };
-
-struct Entry {
-  AnalysedModel m;
-  graph::Cost cost;
-};
-
-std::vector<Entry> load_all(const Options& options) {
-  std::vector<Entry> entries;
-  for (const std::string& path : options.models) {
-    AnalysedModel m = load_and_analyse(path, options.input);
-    const graph::Cost cost =
-        graph::CostModel(m.model.program, m.dependencies).evaluate(graph::full_widths(m.dependencies));
-    entries.push_back({.m = std::move(m), .cost = cost});
-  }
-  return entries;
-}
 
 std::optional<at::ScalarType> scalar_type(const std::string& name) {
   if (name.empty()) return std::nullopt;
@@ -61,62 +44,41 @@ Shapes given_shapes(const std::string& text) {
   return shapes;
 }
 
-// A network exported for one batch size gets its size arguments rewritten for another; weights are shared.
-models::Model at_batch(const AnalysedModel& m, std::optional<std::int64_t> batch) {
-  models::Model model = m.model;
-  if (batch) model.program = pruning::with_batch(m.model.program, m.dependencies, *batch);
-  return model;
-}
-
-Contestant contestant(const Entry& entry, const Options& options, const std::string& dtype,
-                      std::optional<std::int64_t> batch, const Globals& globals) {
-  const models::Model model = at_batch(entry.m, batch);
-  return {model, input_shapes_for(model, given_shapes(options.shapes), batch), scalar_type(dtype),
-          choose_device(globals.device), globals.seed};
-}
-
-// All models at one type and batch size, in turn.
-std::vector<BenchRow> run_round(const std::vector<Entry>& entries, const Options& options,
-                                const std::string& dtype, std::optional<std::int64_t> batch, Context& context,
-                                Progress& progress) {
-  std::vector<Contestant> contestants;
-  for (const Entry& entry : entries)
-    contestants.push_back(contestant(entry, options, dtype, batch, context.globals()));
-  const auto timings = race(contestants, options.warmup, options.repeat, [&] {
-    models::io::throw_if_cancelled();
-    progress.advance();
-  });
-  std::vector<BenchRow> rows;
-  for (std::size_t e = 0; e < entries.size(); ++e)
-    rows.push_back({.model = entries[e].m.path,
-                    .dtype = dtype.empty() ? "own" : dtype,
-                    .batch = std::to_string(timings[e].rows),
-                    .timing = timings[e],
-                    .cost = entries[e].cost});
-  for (BenchRow& row : rows) {
-    row.speedup = rows[0].median() / row.median();
-    row.macs_ratio =
-        row.cost.macs > 0 ? static_cast<double>(rows[0].cost.macs) / static_cast<double>(row.cost.macs) : 1;
-  }
-  return rows;
-}
-
-std::vector<BenchRow> run_all(const Options& options, Context& context) {
-  const std::vector<Entry> entries = load_all(options);
+std::vector<Load> loads_of(const Options& options, const Globals& globals) {
   std::vector<std::optional<std::int64_t>> batches{std::nullopt};
   if (!options.batch.empty()) {
     const auto list = parse_counts(options.batch, "--batch");
     batches.assign(list.begin(), list.end());
   }
-  const auto dtypes = options.dtype.empty() ? std::vector<std::string>{""} : split(options.dtype, ',');
-  const auto rounds =
-      static_cast<std::int64_t>(dtypes.size() * batches.size()) * (options.warmup + options.repeat);
-  Progress progress = context.progress("bench", rounds, "rounds");
-  std::vector<BenchRow> rows;
-  for (const std::string& dtype : dtypes)
+  const c10::Device device = choose_device(globals.device);
+  std::vector<Load> loads;
+  for (const std::string& type : split(options.dtype, ','))
     for (const auto& batch : batches)
-      for (BenchRow& row : run_round(entries, options, dtype, batch, context, progress))
-        rows.push_back(std::move(row));
+      loads.push_back({.shapes = given_shapes(options.shapes),
+                       .batch = batch,
+                       .type = scalar_type(type),
+                       .type_name = type,
+                       .device = device,
+                       .seed = globals.seed});
+  return loads;
+}
+
+std::vector<BenchRow> run_all(const Options& options, Context& context) {
+  const std::vector<Load> loads = loads_of(options, context.globals());
+  std::vector<Entry> entries;
+  for (const std::string& path : options.models)
+    entries.push_back(make_entry(load_and_analyse(path, options.input)));
+  const auto rounds = static_cast<std::int64_t>(loads.size()) * (options.warmup + options.repeat);
+  Progress progress = context.progress("bench", rounds, "rounds");
+  const auto after_round = [&] {
+    models::io::throw_if_cancelled();
+    progress.advance();
+  };
+  std::vector<BenchRow> rows;
+  for (const Load& load : loads) {
+    const auto more = compare(entries, load, options.warmup, options.repeat, after_round);
+    rows.insert(rows.end(), more.begin(), more.end());
+  }
   return rows;
 }
 

@@ -142,8 +142,8 @@ void add_explain(CommandLine& line) {
       line.add({.name = "explain",
                 .section = "Look",
                 .purpose = "why dimensions are coupled or frozen; what an error means",
-                .examples = {"pollard explain model.pt2 fc1.weight:0",
-                             "pollard explain model.pt2 fc1.weight:0 fc2.weight:1", "pollard explain E0301"}},
+                .examples = {"pollard explain model.pt2 fc.weight:1",
+                             "pollard explain model.pt2 emb.weight:1 fc.weight:1", "pollard explain E0301"}},
                [options](Context& context) { return run_explain(*options, context); });
   app->add_option("FILE", options->file, "the model; or an error code alone")->type_name("FILE")->required();
   app->add_option("A", options->from, "a dimension: name:dim, or %value:dim");

@@ -146,7 +146,7 @@ void add_inspect(CommandLine& line) {
   app->add_flag("--force", options->force, "replace an existing --dot file")->group("Output");
   app->add_flag("--strict", options->strict, "exit 1 on unknown ops or values that are not finite")
       ->group("Safety");
-  add_model_options(*app, options->input);
+  add_model_options(*app, options->input, "Reading");
 }
 
 }  // namespace pollard::cli

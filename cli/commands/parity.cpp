@@ -72,6 +72,8 @@ Json to_json(const ParityResult& result) {
           {"keys_matched", result.keys_matched},
           {"parameters", result.parameters},
           {"parameters_expected", result.parameters_expected},
+          {"macs", result.macs < 0 ? Json() : Json(result.macs)},
+          {"macs_expected", result.macs_expected < 0 ? Json() : Json(result.macs_expected)},
           {"dtype", result.float64 ? "f64" : "f32"},
           {"taps", taps}};
 }

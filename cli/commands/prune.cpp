@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <filesystem>
 #include <memory>
 
 #include "cli/command_line.h"
@@ -10,12 +8,11 @@
 #include "cli/model_input.h"
 #include "cli/plan_options.h"
 #include "cli/plan_report.h"
+#include "cli/prune_outcome.h"
 #include "cli/ui/format.h"
-#include "cli/version.h"
 #include "models/io/atomic_file.h"
 #include "models/io/cancel.h"
 #include "pruning/plan.h"
-#include "pruning/repair.h"
 #include "pruning/rewrite.h"
 #include "pruning/verify.h"
 
@@ -30,19 +27,17 @@ struct Options {
   int inputs = 4;
 };
 
-struct Outcome {
-  pruning::Plan plan;
-  std::string plan_json;
-  models::Model pruned;
-  std::optional<pruning::Verification> verification;
-  std::optional<pruning::RepairReport> repair;
-};
-
 pruning::Plan choose(const Options& options, const AnalysedModel& m, const Context& context) {
   if (!options.plan_file.empty())
     return pruning::plan_from_json(read_text_file(options.plan_file), m.model, m.dependencies);
   return pruning::make_plan(m.model, m.dependencies,
                             plan_options(options.plan, "prune", context.globals().seed));
+}
+
+// Read before any work is done, so that a bad file costs no time.
+std::optional<pruning::CalibrationSet> samples_for(const Options& options, const AnalysedModel& m) {
+  if (options.calibration.empty() || options.no_repair) return std::nullopt;
+  return pruning::read_calibration(options.calibration, m.model.program);
 }
 
 Outcome shrink(const Options& options, const AnalysedModel& m, pruning::Plan plan, std::uint64_t seed) {
@@ -57,39 +52,13 @@ Outcome shrink(const Options& options, const AnalysedModel& m, pruning::Plan pla
   return out;
 }
 
-/// Median over the refitted layers of an error relative to the dense layer's output.
-double median_error(const pruning::RepairReport& report, double pruning::OpRepair::*which) {
-  std::vector<double> errors;
-  for (const pruning::OpRepair& op : report.ops) errors.push_back(op.*which);
-  if (errors.empty()) return 0;
-  std::ranges::sort(errors);
-  return errors[errors.size() / 2];
-}
-
 // Repair comes after the proof: it changes the weights, the proof is about which ones are left.
-void repair_from(const Options& options, const AnalysedModel& m, Outcome& outcome, Context& context) {
-  if (options.calibration.empty() || options.no_repair) return;
-  const auto set = pruning::read_calibration(options.calibration, m.model.program);
-  outcome.repair = pruning::repair(outcome.pruned, m.model, m.dependencies, outcome.plan.removal, set);
-  const pruning::RepairReport& report = *outcome.repair;
-  context.report(fmt::format(
-      "repair    {} layers refitted on {} samples   median layer error {:.3f} -> {:.3f}   {:.1f} s",
-      report.ops.size(), report.samples, median_error(report, &pruning::OpRepair::before),
-      median_error(report, &pruning::OpRepair::after), report.seconds));
-  for (const std::string& left : report.left) context.note("not refitted: " + left);
-}
-
-// What a pruned file says of its origin. No times and no paths: the same run gives the same bytes.
-std::string provenance(const AnalysedModel& m, const Outcome& outcome) {
-  Json json{
-      {"schema", "pollard.provenance/1"},
-      {"tool", tool_name()},
-      {"input", {{"file", std::filesystem::path(m.path).filename().string()}, {"sha256", m.model.sha256}}},
-      {"plan_sha256", pruning::plan_hash(outcome.plan_json)}};
-  if (outcome.verification) json["verify"] = to_json(*outcome.verification);
-  if (outcome.repair)
-    json["repair"] = {{"samples", outcome.repair->samples}, {"layers", outcome.repair->ops.size()}};
-  return dump(json);
+void repair(const pruning::CalibrationSet& samples, const AnalysedModel& m, Outcome& outcome,
+            Context& context) {
+  outcome.repair = pruning::repair(outcome.pruned, m.model, m.dependencies, outcome.plan.removal, samples);
+  models::io::throw_if_cancelled();
+  context.report(repair_text(*outcome.repair));
+  for (const std::string& left : outcome.repair->left) context.note("not refitted: " + left);
 }
 
 void write(const Options& options, const AnalysedModel& m, Outcome& outcome) {
@@ -98,25 +67,8 @@ void write(const Options& options, const AnalysedModel& m, Outcome& outcome) {
   models::save(outcome.pruned, options.out, {.force = options.force});
 }
 
-std::int64_t file_size(const std::string& path) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(path, error);
-  return error ? 0 : static_cast<std::int64_t>(size);
-}
-
-void print_json(const Options& options, const Outcome& outcome, bool written, Context& context) {
-  Json json{{"input", options.in},
-            {"output", written ? Json(options.out) : Json()},
-            {"plan_sha256", pruning::plan_hash(outcome.plan_json)},
-            {"plan", Json::parse(outcome.plan_json)},
-            {"verify", outcome.verification ? to_json(*outcome.verification) : Json()},
-            {"input_bytes", file_size(options.in)}};
-  if (written) json["output_bytes"] = file_size(options.out);
-  context.print_json(json);
-}
-
 Exit conclude(const Options& options, const Outcome& outcome, bool written, Context& context) {
-  if (context.json()) print_json(options, outcome, written, context);
+  if (context.json()) context.print_json(to_json(outcome, options.in, written ? options.out : ""));
   if (outcome.verification && !outcome.verification->ok) {
     context.note("FAILED    nothing written: please report this network, it is a mistake in pollard");
     return Exit::GateFailed;
@@ -137,6 +89,7 @@ Exit run_prune(Options& options, Context& context) {
   if (options.plan_file.empty()) plan_options(options.plan, "prune", context.globals().seed);
   if (!options.dry_run) models::io::check_output_path(options.out, {options.in}, options.force);
   const AnalysedModel m = load_and_analyse(options.in, options.input);
+  const auto samples = samples_for(options, m);
   pruning::Plan plan = choose(options, m, context);
   report_plan(plan, m.dependencies, context);
   context.print(change_table(plan));
@@ -144,7 +97,7 @@ Exit run_prune(Options& options, Context& context) {
   if (outcome.verification) context.report(verdict_text(*outcome.verification, context.theme()));
   const bool written = !options.dry_run && !(outcome.verification && !outcome.verification->ok);
   if (written) {
-    repair_from(options, m, outcome, context);
+    if (samples) repair(*samples, m, outcome, context);
     write(options, m, outcome);
   }
   return conclude(options, outcome, written, context);
@@ -169,17 +122,17 @@ void add_prune(CommandLine& line) {
   app->add_option("--plan", options->plan_file, "carry out this plan instead")
       ->type_name("FILE")
       ->group("Safety");
-  app->add_option("--calib", options->calibration, "unlabelled samples (.safetensors) to repair what is left")
+  app->add_option("--calib", options->calibration, "unlabelled samples: refit what is left to them")
       ->type_name("FILE")
-      ->group("Repair");
-  app->add_flag("--no-repair", options->no_repair, "leave the sliced weights as they are")->group("Repair");
+      ->group("Safety");
+  app->add_flag("--no-repair", options->no_repair, "leave the sliced weights as they are")->group("More");
   app->add_flag("--dry-run", options->dry_run, "write nothing")->group("Safety");
   app->add_flag("--no-verify", options->no_verify, "skip the proof against the masked original")
       ->group("Safety");
   app->add_option("--inputs", options->inputs, "how many inputs the proof runs")
       ->type_name("N")
       ->check(CLI::Range(1, 1000))
-      ->group("Safety");
+      ->group("More");
   app->add_flag("--force", options->force, "replace an existing OUT")->group("Safety");
   add_model_options(*app, options->input);
 }

@@ -7,6 +7,7 @@
 #include "cli/commands/commands.h"
 #include "cli/model_input.h"
 #include "cli/plan_report.h"
+#include "models/io/json.h"
 #include "pruning/plan.h"
 
 namespace pollard::cli {
@@ -32,6 +33,12 @@ std::string plan_text(const Options& options, const models::Model& pruned) {
                    .help = "give the plan it was made with: --plan plan.json"});
 }
 
+bool repaired(const models::Model& pruned) {
+  const auto found = pruned.metadata.find("pollard.provenance");
+  if (found == pruned.metadata.end()) return false;
+  return models::io::parse_json(found->second, "provenance").contains("repair");
+}
+
 Exit run_verify(const Options& options, Context& context) {
   const AnalysedModel m = load_and_analyse(options.original, options.input);
   const models::Model pruned = load_model(options.pruned, options.input);
@@ -43,6 +50,8 @@ Exit run_verify(const Options& options, Context& context) {
     context.print_json(
         {{"pruned", options.pruned}, {"original", options.original}, {"verify", to_json(result)}});
   context.report(verdict_text(result, context.theme()));
+  if (repaired(pruned))
+    context.warn("its weights were refitted after the proof (prune --calib), so a difference is expected");
   if (result.change == 0) context.warn("masking changed no output, so this check could not have failed");
   return result.ok ? Exit::Ok : Exit::GateFailed;
 }

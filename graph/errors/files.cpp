@@ -176,7 +176,8 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "read, or is not JSON.",
      "error[E0370] resnet50.json: is not JSON", "tests/golden/README.md describes the format."},
     {"E0371", Exit::BadFile, "no WordPiece vocabulary",
-     "A sentence is split into pieces that a model's vocab.txt lists, one a line. This list lacks [PAD], [UNK], "
+     "A sentence is split into pieces that a model's vocab.txt lists, one a line. This list lacks [PAD], "
+     "[UNK], "
      "[CLS] or [SEP], so it belongs to another kind of tokenizer.",
      "error[E0371] vocabulary: lacks the token [CLS]: it is no WordPiece vocabulary",
      "Use the vocab.txt that belongs to the model."},

@@ -20,9 +20,9 @@ void mark_heads(RuleContext& c, std::span<const TermId> batch, std::span<const T
 struct Product {
   const ValueTerms &a, &b;
   std::string_view a_name;
-  std::vector<TermId> dims;   ///< of the result
+  std::vector<TermId> dims;  ///< of the result
   std::vector<TermId> batch;
-  TermId inner;               ///< the contracted term
+  TermId inner;  ///< the contracted term
 };
 
 /// Batched matrix product with broadcasting and 1-d operands, as torch.matmul defines it.
@@ -32,13 +32,17 @@ Product multiply(RuleContext& c, std::string_view a_name, std::string_view b_nam
   if (ra == 0 || rb == 0) c.malformed("a matrix product of a scalar");
   p.inner = p.a.dims.back();
   c.unify(p.inner, rb > 1 ? p.b.dims[rb - 2] : p.b.dims[0]);
-  const std::span a_batch(p.a.dims.data(), ra > 2 ? ra - 2 : 0), b_batch(p.b.dims.data(), rb > 2 ? rb - 2 : 0);
-  const auto &longer = a_batch.size() >= b_batch.size() ? a_batch : b_batch, &shorter = a_batch.size() >= b_batch.size() ? b_batch : a_batch;
+  const std::span a_batch(p.a.dims.data(), ra > 2 ? ra - 2 : 0),
+      b_batch(p.b.dims.data(), rb > 2 ? rb - 2 : 0);
+  const auto &longer = a_batch.size() >= b_batch.size() ? a_batch : b_batch,
+             &shorter = a_batch.size() >= b_batch.size() ? b_batch : a_batch;
   p.batch.assign(longer.begin(), longer.end());
   const std::size_t offset = longer.size() - shorter.size();
   for (std::size_t d = 0; d < shorter.size(); ++d) {
-    if (c.size(p.batch[offset + d]) == 1) p.batch[offset + d] = shorter[d];
-    else if (c.size(shorter[d]) != 1) c.unify(p.batch[offset + d], shorter[d]);
+    if (c.size(p.batch[offset + d]) == 1)
+      p.batch[offset + d] = shorter[d];
+    else if (c.size(shorter[d]) != 1)
+      c.unify(p.batch[offset + d], shorter[d]);
   }
   p.dims = p.batch;
   if (ra > 1) p.dims.push_back(p.a.dims[ra - 2]);
@@ -109,7 +113,8 @@ Equation parse_equation(std::string text) {
 void mark_einsum_roles(RuleContext& c, const Equation& e, std::map<char, TermId>& letters) {
   if (e.inputs.size() != 2) return;
   for (const auto& [letter, term] : letters) {
-    const bool in_a = e.inputs[0].find(letter) != std::string::npos, in_b = e.inputs[1].find(letter) != std::string::npos;
+    const bool in_a = e.inputs[0].find(letter) != std::string::npos,
+               in_b = e.inputs[1].find(letter) != std::string::npos;
     const bool in_out = e.output.find(letter) != std::string::npos;
     if (in_a && in_b) c.role(term, in_out ? Role::Head : Role::HeadDim);
   }
@@ -131,8 +136,10 @@ void apply_einsum(RuleContext& c, const OpRule&) {
     activations = activations && !c.facts(ids[k]).from_weights;
     for (std::size_t d = 0; d < x.dims.size(); ++d)
       if (const auto [found, fresh] = letters.emplace(e.inputs[k][d], x.dims[d]); !fresh) {
-        if (c.size(found->second) == 1) found->second = x.dims[d];
-        else if (c.size(x.dims[d]) != 1) c.unify(found->second, x.dims[d]);
+        if (c.size(found->second) == 1)
+          found->second = x.dims[d];
+        else if (c.size(x.dims[d]) != 1)
+          c.unify(found->second, x.dims[d]);
       }
   }
   std::vector<TermId> dims, cost;
@@ -143,7 +150,8 @@ void apply_einsum(RuleContext& c, const OpRule&) {
   for (const auto& [letter, term] : letters) {
     cost.push_back(term);
     // Letters summed away: where no operand vanishes, the masked original would add what was removed.
-    if (e.output.find(letter) == std::string::npos && !c.nonvanishing_product(std::array{term}, operands).empty())
+    if (e.output.find(letter) == std::string::npos &&
+        !c.nonvanishing_product(std::array{term}, operands).empty())
       c.freeze(term, FreezeWhy::Reduction);
   }
   if (activations) mark_einsum_roles(c, e, letters);
@@ -165,7 +173,8 @@ void apply_sdpa(RuleContext& c, const OpRule&) {
   std::vector<TermId> dims, batch(q.dims.begin(), q.dims.end() - 2);
   for (std::size_t d = 0; d + 2 < rank; ++d) {
     if (c.size(k.dims[d]) != 1 && c.size(v.dims[d]) != 1) c.unify(k.dims[d], v.dims[d]);
-    if (c.size(q.dims[d]) == c.size(k.dims[d])) c.unify(q.dims[d], k.dims[d]);
+    if (c.size(q.dims[d]) == c.size(k.dims[d]))
+      c.unify(q.dims[d], k.dims[d]);
     else if (c.size(k.dims[d]) > 1 && c.size(q.dims[d]) % c.size(k.dims[d]) == 0)
       c.unify(q.dims[d], c.terms().product({k.dims[d], c.fresh(c.size(q.dims[d]) / c.size(k.dims[d]))}));
     dims.push_back(q.dims[d]);

@@ -13,17 +13,21 @@ bool is_transposed(const OpRule& rule, const Op& op) {
 }
 
 /// Channel dimension of the input: 1 with a batch dimension, 0 without.
-std::size_t channel_dim(const ValueTerms& x, const ValueTerms& w) { return x.dims.size() == w.dims.size() ? 1 : 0; }
+std::size_t channel_dim(const ValueTerms& x, const ValueTerms& w) {
+  return x.dims.size() == w.dims.size() ? 1 : 0;
+}
 
 // Grouped: x channels are (G x i), output channels (G x o); a weight is [(G x o), i, k..], transposed [(G x i), o, k..].
 void apply_convolution(RuleContext& c, const OpRule& rule) {
   const ValueTerms &x = c.in("input"), &w = c.in("weight");
-  if (w.dims.size() < 3 || x.dims.size() + 1 < w.dims.size()) c.malformed("a weight of rank " + std::to_string(w.dims.size()));
+  if (w.dims.size() < 3 || x.dims.size() + 1 < w.dims.size())
+    c.malformed("a weight of rank " + std::to_string(w.dims.size()));
   const std::size_t channel = channel_dim(x, w);
   const std::int64_t groups = std::max<std::int64_t>(1, c.op().int_or("groups", 1));
   const bool transposed = is_transposed(rule, c.op());
   const TermId rows = w.dims[0], columns = w.dims[1], in = x.dims[channel];
-  if (c.size(rows) % groups || c.size(in) % groups) c.malformed("channels not divisible by " + std::to_string(groups) + " groups");
+  if (c.size(rows) % groups || c.size(in) % groups)
+    c.malformed("channels not divisible by " + std::to_string(groups) + " groups");
   TermId out = transposed ? columns : rows;
   TermId per_group = columns;
   if (groups == 1) {
@@ -43,7 +47,8 @@ void apply_convolution(RuleContext& c, const OpRule& rule) {
   dims.push_back(out);
   std::vector<TermId> cost = dims;
   const Value& y = c.out_value();
-  for (std::size_t d = dims.size(); d < y.shape.size(); ++d) dims.push_back(c.frozen(y.shape[d].hint, FreezeWhy::Position));
+  for (std::size_t d = dims.size(); d < y.shape.size(); ++d)
+    dims.push_back(c.frozen(y.shape[d].hint, FreezeWhy::Position));
   // A transposed convolution visits every input position, a plain one every output position.
   const auto& positions = transposed ? x.dims : dims;
   cost.insert(cost.end(), positions.begin() + static_cast<std::ptrdiff_t>(channel) + 1, positions.end());

@@ -11,7 +11,8 @@ bool is_zero_fill(const RuleContext& c, const OpRule& rule) {
   if (rule.name.find("zero") != std::string_view::npos) return true;
   const Arg* value = c.op().find("fill_value") ? c.op().find("fill_value") : c.op().find("value");
   if (!value) return false;
-  return (value->as<double>() && *value->as<double>() == 0) || (value->as<std::int64_t>() && *value->as<std::int64_t>() == 0);
+  return (value->as<double>() && *value->as<double>() == 0) ||
+         (value->as<std::int64_t>() && *value->as<std::int64_t>() == 0);
 }
 
 // Every element is the same, so units of it are as many as whoever meets it needs.

@@ -36,14 +36,17 @@ bool is_mask(RuleContext& c, const Indexed& indexed) {
 std::vector<TermId> addressed(RuleContext& c, const ValueTerms& x, const Indexed& indexed, const Value& out) {
   std::vector<TermId> rest;
   for (std::size_t d = 0; d < x.dims.size(); ++d) {
-    if (std::ranges::count(indexed.dims, d)) c.freeze(x.dims[d], FreezeWhy::Index);
-    else rest.push_back(x.dims[d]);
+    if (std::ranges::count(indexed.dims, d))
+      c.freeze(x.dims[d], FreezeWhy::Index);
+    else
+      rest.push_back(x.dims[d]);
   }
   const bool adjacent = indexed.dims.back() - indexed.dims.front() + 1 == indexed.dims.size();
   const std::size_t at = adjacent ? indexed.dims.front() : 0;
   if (out.shape.size() < rest.size()) c.malformed("an index of negative rank");
   std::vector<TermId> picked;
-  for (std::size_t d = 0; d < out.shape.size() - rest.size(); ++d) picked.push_back(c.fresh(out.shape[at + d].hint));
+  for (std::size_t d = 0; d < out.shape.size() - rest.size(); ++d)
+    picked.push_back(c.fresh(out.shape[at + d].hint));
   for (ValueId id : indexed.tensors) c.broadcast(picked, c.in(id).dims);
   rest.insert(rest.begin() + static_cast<std::ptrdiff_t>(at), picked.begin(), picked.end());
   return rest;
@@ -92,8 +95,10 @@ void in_step(RuleContext& c, const ValueTerms& a, const ValueTerms& b, std::size
   if (a.dims.size() != b.dims.size()) c.malformed("an index of another rank");
   for (std::size_t d = 0; d < a.dims.size(); ++d) {
     if (d == along) continue;
-    if (c.size(a.dims[d]) == c.size(b.dims[d])) c.unify(a.dims[d], b.dims[d]);
-    else for (TermId term : {a.dims[d], b.dims[d]}) c.freeze(term, FreezeWhy::Index);
+    if (c.size(a.dims[d]) == c.size(b.dims[d]))
+      c.unify(a.dims[d], b.dims[d]);
+    else
+      for (TermId term : {a.dims[d], b.dims[d]}) c.freeze(term, FreezeWhy::Index);
   }
 }
 
@@ -114,7 +119,8 @@ void apply_scatter(RuleContext& c, const OpRule&) {
   if (c.has("src")) {
     const ValueTerms& source = c.in("src");
     in_step(c, index, source, along);
-    if (c.size(index.dims[along]) == c.size(source.dims[along])) c.unify(index.dims[along], source.dims[along]);
+    if (c.size(index.dims[along]) == c.size(source.dims[along]))
+      c.unify(index.dims[along], source.dims[along]);
     alive.insert(alive.end(), source.nonvanishing.begin(), source.nonvanishing.end());
   }
   c.set(0, x.dims, std::move(alive));

@@ -28,7 +28,8 @@ void apply_layer_norm(RuleContext& c, const OpRule&) {
     if (c.has(parameter)) c.broadcast(std::span(x.dims).last(k), c.in(parameter).dims);
   for (std::size_t d = rank - k; d < rank; ++d) c.renormalise("input", d, Renormalisation::How::Gather);
   c.set(0, x.dims, after_affine(c, x.dims, x));
-  for (std::size_t out = 1; out < c.out_count(); ++out) c.set(out, c.frozen(c.out_value(out), FreezeWhy::Reduction));
+  for (std::size_t out = 1; out < c.out_count(); ++out)
+    c.set(out, c.frozen(c.out_value(out), FreezeWhy::Reduction));
 }
 
 void rewrite_layer_norm(RewriteContext& c) {
@@ -41,7 +42,8 @@ void rewrite_layer_norm(RewriteContext& c) {
 void apply_group_norm(RuleContext& c, const OpRule&) {
   const ValueTerms& x = c.in("input");
   const std::int64_t groups = c.op().int_or("num_groups", 1);
-  if (x.dims.size() < 2 || groups < 1 || c.size(x.dims[1]) % groups) c.malformed("channels not divisible by num_groups");
+  if (x.dims.size() < 2 || groups < 1 || c.size(x.dims[1]) % groups)
+    c.malformed("channels not divisible by num_groups");
   const TermId G = c.fresh(groups), inner = c.fresh(c.size(x.dims[1]) / groups);
   c.unify(x.dims[1], c.terms().product({G, inner}));
   c.remember("groups", G);

@@ -35,7 +35,8 @@ bool positive_exponent(const Op& op) {
 
 Zero effect(const RuleContext& c, const OpRule& rule) {
   const std::string_view name = rule.name;
-  if (name.starts_with("clamp") || name == "clip" || name == "hardtanh") return range_holds_zero(c.op()) ? Zero::Keeps : Zero::Loses;
+  if (name.starts_with("clamp") || name == "clip" || name == "hardtanh")
+    return range_holds_zero(c.op()) ? Zero::Keeps : Zero::Loses;
   if (name == "pow") return positive_exponent(c.op()) ? Zero::Keeps : Zero::Loses;
   if (rule.zero == Zero::Additive) return is_zero(c.op().find("other")) ? Zero::Keeps : Zero::Loses;
   return rule.zero;
@@ -75,14 +76,16 @@ void apply_pointwise(RuleContext& c, const OpRule& rule) {
   const Zero zero = operands.empty() ? Zero::Loses : effect(c, rule);
   std::vector<TermId> alive;
   switch (zero) {
-    case Zero::Keeps: case Zero::Additive: alive = c.nonvanishing_sum(dims, operands); break;
+    case Zero::Keeps:
+    case Zero::Additive: alive = c.nonvanishing_sum(dims, operands); break;
     case Zero::Product: alive = c.nonvanishing_product(dims, operands); break;
     case Zero::First: alive = c.nonvanishing_sum(dims, std::span(operands).first(1)); break;
     case Zero::Loses: alive = c.all_axes(dims); break;
   }
   c.set(0, std::move(dims), std::move(alive));
   if (std::ranges::all_of(ids, [&](ValueId id) { return c.facts(id).uniform; }) && !ids.empty())
-    c.set_uniform(0, zero == Zero::Keeps && std::ranges::all_of(ids, [&](ValueId id) { return c.facts(id).zero; }));
+    c.set_uniform(
+        0, zero == Zero::Keeps && std::ranges::all_of(ids, [&](ValueId id) { return c.facts(id).zero; }));
   // An in-place op leaves its first operand as it leaves its result.
   if (c.op().base_name().ends_with('_') && !ids.empty() && !c.op().base_name().ends_with("__"))
     c.facts(ids.front()).terms.nonvanishing = c.facts(c.op().outputs[0]).terms.nonvanishing;
@@ -111,56 +114,63 @@ constexpr OpRule point(std::string_view name, Zero zero) {
   return {.name = name, .apply = apply_pointwise, .zero = zero};
 }
 
+using enum Zero;
+
+// clang-format off: a table, several ops a line
+constexpr auto kRules = std::to_array<OpRule>({
+    // f(0) = 0
+    point("relu", Keeps), point("relu6", Keeps), point("gelu", Keeps), point("silu", Keeps),
+    point("mish", Keeps), point("tanh", Keeps), point("hardswish", Keeps), point("leaky_relu", Keeps),
+    point("elu", Keeps), point("celu", Keeps), point("selu", Keeps), point("rrelu", Keeps),
+    point("hardshrink", Keeps), point("softshrink", Keeps), point("tanhshrink", Keeps),
+    point("softsign", Keeps), point("hardtanh", Keeps), point("clamp", Keeps), point("clamp_min", Loses),
+    point("clamp_max", Loses), point("clip", Loses), point("neg", Keeps), point("abs", Keeps),
+    point("sign", Keeps), point("sgn", Keeps), point("sin", Keeps), point("asin", Keeps),
+    point("sinh", Keeps), point("asinh", Keeps), point("tan", Keeps), point("atan", Keeps),
+    point("atanh", Keeps), point("erf", Keeps), point("expm1", Keeps), point("log1p", Keeps),
+    point("sqrt", Keeps), point("square", Keeps), point("pow", Keeps), point("float_power", Loses),
+    point("round", Keeps), point("floor", Keeps), point("ceil", Keeps), point("trunc", Keeps),
+    point("fix", Keeps), point("frac", Keeps), point("nan_to_num", Keeps), point("positive", Keeps),
+    point("dropout", Keeps), point("alpha_dropout", Loses), point("feature_dropout", Keeps),
+    point("native_dropout", Keeps), point("to", Keeps), point("_to_copy", Keeps), point("type_as", First),
+    point("contiguous", Keeps), point("clone", Keeps), point("detach", Keeps), point("alias", Keeps),
+    point("lift_fresh_copy", Keeps), point("lift_fresh", Keeps), point("view_as_real_copy", Loses),
+    point("cpu", Keeps), point("cuda", Keeps), point("float", Keeps), point("double", Keeps),
+    point("half", Keeps), point("bfloat16", Keeps), point("conj", Keeps), point("real", Keeps),
+    point("deg2rad", Keeps), point("fake_quantize_per_tensor_affine", Keeps), point("_assert_async", Keeps),
+    // f(0) != 0
+    point("sigmoid", Loses), point("hardsigmoid", Loses), point("softplus", Loses),
+    point("log_sigmoid", Loses), point("logsigmoid", Loses), point("exp", Loses), point("exp2", Loses),
+    point("log", Loses), point("log2", Loses), point("log10", Loses), point("rsqrt", Loses),
+    point("reciprocal", Loses), point("cos", Loses), point("acos", Loses), point("cosh", Loses),
+    point("acosh", Loses), point("erfc", Loses), point("erfinv", Keeps), point("logit", Loses),
+    point("threshold", Loses), point("bernoulli", Loses), point("lgamma", Loses), point("digamma", Loses),
+    point("isnan", Loses), point("isinf", Loses), point("isfinite", Loses),
+    // arithmetic
+    point("add", Additive), point("sub", Additive), point("subtract", Additive), point("rsub", Additive),
+    point("__add__", Additive), point("__sub__", Additive), point("mul", Product),
+    point("multiply", Product), point("__mul__", Product), point("div", First), point("divide", First),
+    point("true_divide", First), point("floor_divide", First), point("remainder", First),
+    point("fmod", First), point("maximum", Keeps), point("minimum", Keeps), point("fmax", Keeps),
+    point("fmin", Keeps), point("lerp", Keeps), point("addcmul", Keeps), point("addcdiv", Loses),
+    point("atan2", Loses), point("hypot", Keeps), point("xlogy", Loses), point("copysign", First),
+    point("logaddexp", Loses), point("where", Keeps), point("masked_fill", Loses),
+    point("masked_scatter", Loses), point("polar", First),
+    // comparisons and logic
+    point("eq", Loses), point("ne", Loses), point("lt", Loses), point("le", Loses), point("gt", Loses),
+    point("ge", Loses), point("logical_and", Loses), point("logical_or", Loses),
+    point("logical_xor", Loses), point("logical_not", Loses), point("bitwise_and", Loses),
+    point("bitwise_or", Loses), point("bitwise_xor", Loses), point("bitwise_not", Loses),
+    point("__and__", Loses), point("__or__", Loses), point("__xor__", Loses),
+    point("bitwise_left_shift", Loses), point("bitwise_right_shift", Loses), point("__lshift__", Loses),
+    point("__rshift__", Loses), point("isin", Loses), point("bucketize", Loses),
+    {.name = "prelu", .apply = apply_prelu},
+    {.name = "copy", .apply = apply_copy},
+});
+// clang-format on
+
 }  // namespace
 
-std::span<const OpRule> pointwise_rules() {
-  using enum Zero;
-  static constexpr auto kRules = std::to_array<OpRule>({
-      // f(0) = 0
-      point("relu", Keeps), point("relu6", Keeps), point("gelu", Keeps), point("silu", Keeps), point("mish", Keeps),
-      point("tanh", Keeps), point("hardswish", Keeps), point("leaky_relu", Keeps), point("elu", Keeps),
-      point("celu", Keeps), point("selu", Keeps), point("rrelu", Keeps), point("hardshrink", Keeps),
-      point("softshrink", Keeps), point("tanhshrink", Keeps), point("softsign", Keeps), point("hardtanh", Keeps),
-      point("clamp", Keeps), point("clamp_min", Loses), point("clamp_max", Loses), point("clip", Loses),
-      point("neg", Keeps), point("abs", Keeps), point("sign", Keeps), point("sgn", Keeps), point("sin", Keeps),
-      point("asin", Keeps), point("sinh", Keeps), point("asinh", Keeps), point("tan", Keeps), point("atan", Keeps),
-      point("atanh", Keeps), point("erf", Keeps), point("expm1", Keeps), point("log1p", Keeps), point("sqrt", Keeps),
-      point("square", Keeps), point("pow", Keeps), point("float_power", Loses), point("round", Keeps),
-      point("floor", Keeps), point("ceil", Keeps), point("trunc", Keeps), point("fix", Keeps), point("frac", Keeps),
-      point("nan_to_num", Keeps), point("positive", Keeps), point("dropout", Keeps), point("alpha_dropout", Loses),
-      point("feature_dropout", Keeps), point("native_dropout", Keeps), point("to", Keeps), point("_to_copy", Keeps),
-      point("type_as", First), point("contiguous", Keeps), point("clone", Keeps), point("detach", Keeps),
-      point("alias", Keeps), point("lift_fresh_copy", Keeps), point("lift_fresh", Keeps), point("view_as_real_copy", Loses),
-      point("cpu", Keeps), point("cuda", Keeps), point("float", Keeps), point("double", Keeps), point("half", Keeps),
-      point("bfloat16", Keeps), point("conj", Keeps), point("real", Keeps), point("deg2rad", Keeps),
-      point("fake_quantize_per_tensor_affine", Keeps), point("_assert_async", Keeps),
-      // f(0) != 0
-      point("sigmoid", Loses), point("hardsigmoid", Loses), point("softplus", Loses), point("log_sigmoid", Loses),
-      point("logsigmoid", Loses), point("exp", Loses), point("exp2", Loses), point("log", Loses), point("log2", Loses),
-      point("log10", Loses), point("rsqrt", Loses), point("reciprocal", Loses), point("cos", Loses),
-      point("acos", Loses), point("cosh", Loses), point("acosh", Loses), point("erfc", Loses), point("erfinv", Keeps),
-      point("logit", Loses), point("threshold", Loses), point("bernoulli", Loses), point("lgamma", Loses),
-      point("digamma", Loses), point("isnan", Loses), point("isinf", Loses), point("isfinite", Loses),
-      // arithmetic
-      point("add", Additive), point("sub", Additive), point("subtract", Additive), point("rsub", Additive),
-      point("__add__", Additive), point("__sub__", Additive), point("mul", Product), point("multiply", Product),
-      point("__mul__", Product), point("div", First), point("divide", First), point("true_divide", First),
-      point("floor_divide", First), point("remainder", First), point("fmod", First), point("maximum", Keeps),
-      point("minimum", Keeps), point("fmax", Keeps), point("fmin", Keeps), point("lerp", Keeps),
-      point("addcmul", Keeps), point("addcdiv", Loses), point("atan2", Loses), point("hypot", Keeps),
-      point("xlogy", Loses), point("copysign", First), point("logaddexp", Loses), point("where", Keeps),
-      point("masked_fill", Loses), point("masked_scatter", Loses), point("polar", First),
-      // comparisons and logic
-      point("eq", Loses), point("ne", Loses), point("lt", Loses), point("le", Loses), point("gt", Loses),
-      point("ge", Loses), point("logical_and", Loses), point("logical_or", Loses), point("logical_xor", Loses),
-      point("logical_not", Loses), point("bitwise_and", Loses), point("bitwise_or", Loses),
-      point("bitwise_xor", Loses), point("bitwise_not", Loses), point("__and__", Loses), point("__or__", Loses),
-      point("__xor__", Loses), point("bitwise_left_shift", Loses), point("bitwise_right_shift", Loses),
-      point("__lshift__", Loses), point("__rshift__", Loses), point("isin", Loses), point("bucketize", Loses),
-      {.name = "prelu", .apply = apply_prelu},
-      {.name = "copy", .apply = apply_copy},
-  });
-  return kRules;
-}
+std::span<const OpRule> pointwise_rules() { return kRules; }
 
 }  // namespace pollard::graph

@@ -19,7 +19,8 @@ struct Layer {
 };
 
 /// Couples one direction of one layer; `weights` are ih, hh, [b_ih, b_hh], [hr].
-Layer couple(RuleContext& c, std::span<const ValueId> weights, std::int64_t gates, TermId input, bool biases) {
+Layer couple(RuleContext& c, std::span<const ValueId> weights, std::int64_t gates, TermId input,
+             bool biases) {
   const bool projected = weights.size() == (biases ? 5U : 3U);
   const auto& hh = c.in(weights[1]).dims;
   const std::int64_t H = c.size(hh[0]) / gates;
@@ -36,7 +37,8 @@ Layer couple(RuleContext& c, std::span<const ValueId> weights, std::int64_t gate
   return layer;
 }
 
-void count(RuleContext& c, std::span<const TermId> steps, std::int64_t gates, const Layer& layer, TermId input) {
+void count(RuleContext& c, std::span<const TermId> steps, std::int64_t gates, const Layer& layer,
+           TermId input) {
   for (TermId inner : {input, layer.output}) {
     std::vector<TermId> cost(steps.begin(), steps.end());
     cost.insert(cost.end(), {layer.hidden, inner});
@@ -50,7 +52,8 @@ void count(RuleContext& c, std::span<const TermId> steps, std::int64_t gates, co
 }
 
 /// An initial state [layers x directions, N.., H] meets every layer's H: a constant one only ties their counts.
-void couple_state(RuleContext& c, ValueId state, std::span<const TermId> sizes, std::size_t batch_dim, TermId batch) {
+void couple_state(RuleContext& c, ValueId state, std::span<const TermId> sizes, std::size_t batch_dim,
+                  TermId batch) {
   ValueFacts& f = c.facts(state);
   if (f.stacked && f.stacked->dim == 0 && f.stacked->slices.size() == sizes.size()) {
     for (std::size_t k = 0; k < sizes.size(); ++k) c.unify(f.stacked->slices[k].back(), sizes[k]);
@@ -62,7 +65,8 @@ void couple_state(RuleContext& c, ValueId state, std::span<const TermId> sizes, 
 }
 
 // h_n, c_n: position k along dim 0 is layer k's state.
-void set_state(RuleContext& c, std::size_t k, const std::vector<TermId>& batch, std::span<const TermId> sizes) {
+void set_state(RuleContext& c, std::size_t k, const std::vector<TermId>& batch,
+               std::span<const TermId> sizes) {
   if (k >= c.out_count()) return;
   Stacked stacked{.dim = 0, .slices = {}};
   for (TermId size : sizes) {
@@ -92,7 +96,8 @@ void apply_recurrent(RuleContext& c, const OpRule& rule) {
   for (std::size_t l = 0; l < layers; ++l) {
     std::vector<TermId> joined;
     for (std::size_t d = 0; d < directions; ++d) {
-      const Layer layer = couple(c, std::span(weights).subspan((l * directions + d) * per, per), gates, input, biases);
+      const Layer layer =
+          couple(c, std::span(weights).subspan((l * directions + d) * per, per), gates, input, biases);
       count(c, steps, gates, layer, input);
       hidden.push_back(layer.hidden);
       outputs.push_back(layer.output);
@@ -110,7 +115,8 @@ void apply_recurrent(RuleContext& c, const OpRule& rule) {
   const TermId batch = batched ? x.dims[batch_first ? 0 : 1] : c.fresh(1);
   const std::vector<TermId> state_batch = batched ? std::vector{batch} : std::vector<TermId>{};
   const std::vector<ValueId> states = c.op().tensors("hx");
-  for (std::size_t k = 0; k < states.size(); ++k) couple_state(c, states[k], k == 0 ? outputs : hidden, 1, batch);
+  for (std::size_t k = 0; k < states.size(); ++k)
+    couple_state(c, states[k], k == 0 ? outputs : hidden, 1, batch);
   std::vector<TermId> dims = steps;
   dims.push_back(input);
   c.set(0, std::move(dims));

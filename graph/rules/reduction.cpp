@@ -16,8 +16,10 @@ void drop_dims(RuleContext& c, const ValueTerms& x, std::span<const std::size_t>
     const bool keep = c.out_value(k).shape.size() == x.dims.size();
     std::vector<TermId> out;
     for (std::size_t d = 0; d < x.dims.size(); ++d) {
-      if (std::ranges::count(reduced, d) == 0) out.push_back(x.dims[d]);
-      else if (keep) out.push_back(c.fresh(1));
+      if (std::ranges::count(reduced, d) == 0)
+        out.push_back(x.dims[d]);
+      else if (keep)
+        out.push_back(c.fresh(1));
     }
     c.set(k, std::move(out), x.nonvanishing);
   }
@@ -52,7 +54,8 @@ void apply_mean(RuleContext& c, const OpRule&) {
 }
 
 void apply_extremum(RuleContext& c, const OpRule& rule) {
-  if (c.op().target.ends_with(".other")) return find_rule("aten.maximum.default")->apply(c, *find_rule("aten.maximum.default"));
+  if (c.op().target.ends_with(".other"))
+    return find_rule("aten.maximum.default")->apply(c, *find_rule("aten.maximum.default"));
   const ValueTerms& x = c.in("self");
   const std::vector<std::size_t> reduced = c.dims("dim", x.dims.size());
   for (std::size_t d : reduced) c.freeze(x.dims[d], FreezeWhy::Reduction);
@@ -69,7 +72,8 @@ void freeze_along(RuleContext& c, FreezeWhy why, bool keeps_zeros) {
     if (c.out_value(k).shape.size() != out.size()) return c.give_up(why);
     // Real transforms shorten a dimension they run along.
     for (std::size_t d = 0; d < out.size(); ++d)
-      if (c.size(out[d]) != c.out_value(k).shape[d].hint) out[d] = c.frozen(c.out_value(k).shape[d].hint, why);
+      if (c.size(out[d]) != c.out_value(k).shape[d].hint)
+        out[d] = c.frozen(c.out_value(k).shape[d].hint, why);
     c.set(k, std::move(out), keeps_zeros ? x.nonvanishing : c.all_axes(x.dims));
   }
 }
@@ -81,7 +85,8 @@ void apply_ordered(RuleContext& c, const OpRule&) { freeze_along(c, FreezeWhy::O
 void apply_transform(RuleContext& c, const OpRule& rule) {
   const ValueTerms& x = c.in("self");
   if (!c.op().find("dim"))
-    for (std::size_t d = x.dims.size() - std::min<std::size_t>(2, x.dims.size()); d < x.dims.size(); ++d) c.freeze(x.dims[d], FreezeWhy::Order);
+    for (std::size_t d = x.dims.size() - std::min<std::size_t>(2, x.dims.size()); d < x.dims.size(); ++d)
+      c.freeze(x.dims[d], FreezeWhy::Order);
   apply_ordered(c, rule);
 }
 

@@ -92,7 +92,8 @@ std::vector<TermId> cut(RuleContext& c, TermId term, std::span<const std::int64_
     auto split = c.terms().split_left(rest, length, c.index());
     if (!split) {
       c.freeze(rest, FreezeWhy::Unfit);
-      split = std::pair(c.frozen(length, FreezeWhy::Unfit), c.frozen(c.size(rest) - length, FreezeWhy::Unfit));
+      split =
+          std::pair(c.frozen(length, FreezeWhy::Unfit), c.frozen(c.size(rest) - length, FreezeWhy::Unfit));
     }
     out.push_back(split->first);
     rest = split->second;
@@ -140,7 +141,10 @@ struct SliceBounds {
 SliceBounds slice_bounds(std::size_t dim, const Op& op, std::int64_t size, std::int64_t length) {
   std::int64_t start = op.int_or("start", 0);
   if (start < 0) start += size;
-  return {.dim = dim, .start = std::clamp<std::int64_t>(start, 0, size), .length = length, .step = op.int_or("step", 1)};
+  return {.dim = dim,
+          .start = std::clamp<std::int64_t>(start, 0, size),
+          .length = length,
+          .step = op.int_or("step", 1)};
 }
 
 // Every step-th position from `start`: the term is m x step, and the slice is m.
@@ -207,7 +211,8 @@ void rewrite_slice(RewriteContext& c) {
 void apply_narrow(RuleContext& c, const OpRule&) {
   const Value& in = c.value(c.id("self"));
   const std::size_t dim = c.dim("dim", 0, in.shape.size());
-  if (!c.op().find("start") || !c.op().find("start")->as<std::int64_t>()) return c.give_up(FreezeWhy::Position);
+  if (!c.op().find("start") || !c.op().find("start")->as<std::int64_t>())
+    return c.give_up(FreezeWhy::Position);
   take(c, slice_bounds(dim, c.op(), in.shape[dim].hint, c.out_value().shape[dim].hint));
 }
 
@@ -226,7 +231,8 @@ void apply_pad(RuleContext& c, const OpRule& rule) {
   const Arg* amounts = c.op().find(c.op().find("pad") ? "pad" : "padding");
   const auto* list = amounts ? amounts->as<Arg::List>() : nullptr;
   const auto* mode = c.op().find("mode") ? c.op().find("mode")->as<std::string>() : nullptr;
-  const bool constant = rule.name == "constant_pad_nd" || (rule.name == "pad" && (!mode || *mode == "constant"));
+  const bool constant =
+      rule.name == "constant_pad_nd" || (rule.name == "pad" && (!mode || *mode == "constant"));
   if (!list || list->size() / 2 > x.dims.size()) return c.give_up(FreezeWhy::Position);
   std::vector<TermId> out = x.dims;
   for (std::size_t i = 0; i + 1 < list->size(); i += 2) {
@@ -235,7 +241,8 @@ void apply_pad(RuleContext& c, const OpRule& rule) {
     if (before && after && *before == 0 && *after == 0) continue;
     const std::int64_t length = c.out_value().shape[out.size() - 1 - i / 2].hint;
     if (constant && before && after && *before >= 0 && *after >= 0) {
-      const std::array parts{c.frozen(*before, FreezeWhy::Position), term, c.frozen(*after, FreezeWhy::Position)};
+      const std::array parts{c.frozen(*before, FreezeWhy::Position), term,
+                             c.frozen(*after, FreezeWhy::Position)};
       term = c.terms().sum(parts);
     } else {
       c.freeze(term, FreezeWhy::Position);

@@ -92,7 +92,8 @@ void apply_transpose(RuleContext& c, const OpRule&) {
 }
 
 void apply_t(RuleContext& c, const OpRule&) {
-  if (c.rank("self") < 2) return reorder(c, c.rank("self") ? std::vector<std::size_t>{0} : std::vector<std::size_t>{});
+  if (c.rank("self") < 2)
+    return reorder(c, c.rank("self") ? std::vector<std::size_t>{0} : std::vector<std::size_t>{});
   swap_dims(c, -2, -1);
 }
 
@@ -145,7 +146,8 @@ void apply_repeat(RuleContext& c, const OpRule&) {
 
 // repeat_interleave(r): position i*r + k reads i.
 void apply_repeat_interleave(RuleContext& c, const OpRule&) {
-  if (!c.has("self") || !c.op().find("repeats") || !c.op().find("repeats")->as<std::int64_t>() || !c.op().find("dim"))
+  if (!c.has("self") || !c.op().find("repeats") || !c.op().find("repeats")->as<std::int64_t>() ||
+      !c.op().find("dim"))
     return c.give_up(FreezeWhy::Index);
   const ValueTerms& x = c.in("self");
   std::vector<TermId> out = x.dims;

@@ -142,8 +142,9 @@ NodeId Machine::rebuild_tensor(std::span<const NodeId> args, bool typed) {
 /// (function, type, arguments, attributes): torch.export leaves attributes on sample inputs of dynamic size.
 /// nullopt for a tensor subclass, which may hold its numbers in any way.
 std::optional<NodeId> Machine::rebuild_from_type(std::span<const NodeId> args) {
-  const bool plain = args.size() == 4 && node(args[0]).kind == Kind::Global && node(args[1]).kind == Kind::Global &&
-                     tree_.string(args[1]) == "torch\nTensor" && node(args[2]).kind == Kind::Tuple;
+  const bool plain = args.size() == 4 && node(args[0]).kind == Kind::Global &&
+                     node(args[1]).kind == Kind::Global && tree_.string(args[1]) == "torch\nTensor" &&
+                     node(args[2]).kind == Kind::Tuple;
   if (!plain) return std::nullopt;
   const Callable function = find_callable(tree_.string(args[0]));
   if (function != Callable::RebuildTensorV2 && function != Callable::RebuildTensorV3) return std::nullopt;

@@ -25,18 +25,22 @@ std::map<std::int32_t, DimSums> read_parameters(const ScoreContext& context, dou
   std::map<std::int32_t, std::set<std::int64_t>> wanted;
   for (const graph::Group& group : d.groups)
     for (const graph::Member& m : d.axes[static_cast<std::size_t>(group.axis)].members)
-      if (context.model.program.inputs[static_cast<std::size_t>(m.input)].kind == graph::Input::Kind::Parameter) wanted[m.input].insert(m.dim);
+      if (context.model.program.inputs[static_cast<std::size_t>(m.input)].kind ==
+          graph::Input::Kind::Parameter)
+        wanted[m.input].insert(m.dim);
   std::map<std::int32_t, DimSums> out;
   for (const auto& [input, dims] : wanted) {
     const std::vector<std::int64_t> list(dims.begin(), dims.end());
-    const at::Tensor& weight = context.model.weights.at(context.model.program.inputs[static_cast<std::size_t>(input)].source);
+    const at::Tensor& weight =
+        context.model.weights.at(context.model.program.inputs[static_cast<std::size_t>(input)].source);
     auto sums = kernels::slab_power_sums(weight, list, p);
     for (std::size_t k = 0; k < list.size(); ++k) out[input][list[k]] = std::move(sums[k]);
   }
   return out;
 }
 
-std::vector<double> slab_of(const graph::Dependencies& d, graph::TermId term, const graph::Group& group, const std::vector<double>& sums) {
+std::vector<double> slab_of(const graph::Dependencies& d, graph::TermId term, const graph::Group& group,
+                            const std::vector<double>& sums) {
   const graph::Axis& axis = d.axes[static_cast<std::size_t>(group.axis)];
   if (d.terms.find(term) == d.terms.find(axis.term)) return sums;
   std::vector<double> out(static_cast<std::size_t>(axis.size), 0.0);
@@ -53,9 +57,12 @@ std::vector<double> reduce_slabs(const std::vector<std::vector<double>>& slabs, 
   if (how == Reduce::First) return out;
   for (std::size_t k = 1; k < slabs.size(); ++k)
     for (std::size_t i = 0; i < out.size(); ++i) {
-      if (how == Reduce::Max) out[i] = std::max(out[i], slabs[k][i]);
-      else if (how == Reduce::Prod) out[i] *= slabs[k][i];
-      else out[i] += slabs[k][i];
+      if (how == Reduce::Max)
+        out[i] = std::max(out[i], slabs[k][i]);
+      else if (how == Reduce::Prod)
+        out[i] *= slabs[k][i];
+      else
+        out[i] += slabs[k][i];
     }
   if (how == Reduce::Mean)
     for (double& x : out) x /= static_cast<double>(slabs.size());
@@ -80,7 +87,10 @@ void normalize(std::vector<double>& scores, Normalize how) {
   double spread = 0;
   for (double x : scores) spread += (x - mean) * (x - mean);
   spread = std::sqrt(spread / std::max(1.0, n - 1));
-  const double scale = how == Normalize::Sum ? sum : how == Normalize::Mean ? mean : how == Normalize::Max ? *std::ranges::max_element(scores) : spread;
+  const double scale = how == Normalize::Sum    ? sum
+                       : how == Normalize::Mean ? mean
+                       : how == Normalize::Max  ? *std::ranges::max_element(scores)
+                                                : spread;
   const double shift = how == Normalize::Gaussian ? mean : 0;
   for (double& x : scores) x = scale > 0 ? (x - shift) / scale : 0;
 }
@@ -88,8 +98,8 @@ void normalize(std::vector<double>& scores, Normalize how) {
 std::string Magnitude::name() const {
   const double whole = std::round(p);
   const std::string power = whole == p ? std::to_string(static_cast<int>(p)) : std::to_string(p);
-  return "magnitude:p=" + power + ",reduce=" + std::string(kReduce[static_cast<std::size_t>(reduce)]) + ",normalize=" +
-         std::string(kNormalize[static_cast<std::size_t>(normalize)]);
+  return "magnitude:p=" + power + ",reduce=" + std::string(kReduce[static_cast<std::size_t>(reduce)]) +
+         ",normalize=" + std::string(kNormalize[static_cast<std::size_t>(normalize)]);
 }
 
 Scores Magnitude::score(const ScoreContext& context) const {
@@ -103,7 +113,8 @@ Scores Magnitude::score(const ScoreContext& context) const {
       const auto found = sums.find(m.input);
       if (found == sums.end()) continue;
       const graph::ValueId value = context.model.program.inputs[static_cast<std::size_t>(m.input)].value;
-      slabs.push_back(slab_of(d, d[value].dims[static_cast<std::size_t>(m.dim)], group, found->second.at(m.dim)));
+      slabs.push_back(
+          slab_of(d, d[value].dims[static_cast<std::size_t>(m.dim)], group, found->second.at(m.dim)));
     }
     std::vector<double> out = reduce_slabs(slabs, reduce);
     out.resize(static_cast<std::size_t>(axis.size), 0.0);  // a group of buffers alone weighs nothing

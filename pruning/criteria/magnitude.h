@@ -14,7 +14,7 @@ enum class Normalize {
   Mean,      ///< divided by their mean
   Max,       ///< divided by their maximum
   Gaussian,  ///< (score - mean) / standard deviation
-  Lamp       ///< score over the sum of all scores not smaller (Lee et al., Layer-adaptive sparsity, ICLR 2021)
+  Lamp  ///< score over the sum of all scores not smaller (Lee et al., Layer-adaptive sparsity, ICLR 2021)
 };
 
 /// Magnitude: unit i of a group costs, from each parameter dimension that mentions the group's axis, the sum of |w|^p

@@ -10,7 +10,8 @@ Scores Random::score(const ScoreContext& context) const {
   std::mt19937_64 generator(context.seed);
   Scores scores;
   for (const graph::Group& group : context.dependencies.groups) {
-    std::vector<double> out(static_cast<std::size_t>(context.dependencies.axes[static_cast<std::size_t>(group.axis)].size));
+    std::vector<double> out(
+        static_cast<std::size_t>(context.dependencies.axes[static_cast<std::size_t>(group.axis)].size));
     for (double& x : out) x = static_cast<double>(generator() >> 11) * 0x1.0p-53;
     scores.by_group.push_back(std::move(out));
   }

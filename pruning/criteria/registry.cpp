@@ -16,12 +16,18 @@ namespace {
 using Options = std::map<std::string, std::string, std::less<>>;
 
 [[noreturn]] void refuse(std::string_view text, const std::string& message, const std::string& help) {
-  throw UserError({.code = "E0208", .exit = Exit::Usage, .subject = "--criterion " + std::string(text), .message = message,
-                   .where = {}, .why = {}, .help = help});
+  throw UserError({.code = "E0208",
+                   .exit = Exit::Usage,
+                   .subject = "--criterion " + std::string(text),
+                   .message = message,
+                   .where = {},
+                   .why = {},
+                   .help = help});
 }
 
 template <class Enum>
-Enum pick(std::string_view text, const Options& options, std::string_view key, std::initializer_list<std::pair<std::string_view, Enum>> known, Enum fallback) {
+Enum pick(std::string_view text, const Options& options, std::string_view key,
+          std::initializer_list<std::pair<std::string_view, Enum>> known, Enum fallback) {
   const auto found = options.find(key);
   if (found == options.end()) return fallback;
   std::string names;
@@ -29,21 +35,35 @@ Enum pick(std::string_view text, const Options& options, std::string_view key, s
     if (name == found->second) return value;
     names += (names.empty() ? "" : ", ") + std::string(name);
   }
-  refuse(text, "\"" + found->second + "\" is no value of " + std::string(key), std::string(key) + " is one of " + names);
+  refuse(text, "\"" + found->second + "\" is no value of " + std::string(key),
+         std::string(key) + " is one of " + names);
 }
 
 std::unique_ptr<Criterion> make_magnitude(std::string_view text, const Options& options) {
   auto out = std::make_unique<Magnitude>();
   for (const auto& [key, value] : options) {
     if (key == "reduce" || key == "normalize") continue;
-    const bool number = key == "p" && std::from_chars(value.data(), value.data() + value.size(), out->p).ptr == value.data() + value.size();
-    if (!number || !(out->p > 0)) refuse(text, "no option " + key + "=" + value, "magnitude:p=2,reduce=mean,normalize=mean with p > 0");
+    const bool number =
+        key == "p" &&
+        std::from_chars(value.data(), value.data() + value.size(), out->p).ptr == value.data() + value.size();
+    if (!number || !(out->p > 0))
+      refuse(text, "no option " + key + "=" + value, "magnitude:p=2,reduce=mean,normalize=mean with p > 0");
   }
   out->reduce = pick<Reduce>(text, options, "reduce",
-      {{"mean", Reduce::Mean}, {"sum", Reduce::Sum}, {"max", Reduce::Max}, {"prod", Reduce::Prod}, {"first", Reduce::First}}, Reduce::Mean);
+                             {{"mean", Reduce::Mean},
+                              {"sum", Reduce::Sum},
+                              {"max", Reduce::Max},
+                              {"prod", Reduce::Prod},
+                              {"first", Reduce::First}},
+                             Reduce::Mean);
   out->normalize = pick<Normalize>(text, options, "normalize",
-      {{"none", Normalize::None}, {"sum", Normalize::Sum}, {"mean", Normalize::Mean}, {"max", Normalize::Max},
-       {"gaussian", Normalize::Gaussian}, {"lamp", Normalize::Lamp}}, Normalize::Mean);
+                                   {{"none", Normalize::None},
+                                    {"sum", Normalize::Sum},
+                                    {"mean", Normalize::Mean},
+                                    {"max", Normalize::Max},
+                                    {"gaussian", Normalize::Gaussian},
+                                    {"lamp", Normalize::Lamp}},
+                                   Normalize::Mean);
   return out;
 }
 
@@ -57,7 +77,8 @@ struct Entry {
   std::unique_ptr<Criterion> (*make)(std::string_view, const Options&);
 };
 constexpr std::array kCriteria{
-    Entry{{"magnitude", "sum of |w|^p over everything a unit owns; options p, reduce, normalize"}, make_magnitude},
+    Entry{{"magnitude", "sum of |w|^p over everything a unit owns; options p, reduce, normalize"},
+          make_magnitude},
     Entry{{"random", "uniform scores from --seed: the baseline"}, make_random},
 };
 
@@ -67,7 +88,8 @@ Options parse_options(std::string_view text, std::string_view list) {
     const std::string_view item = list.substr(0, list.find(','));
     list.remove_prefix(std::min(list.size(), item.size() + 1));
     const auto equals = item.find('=');
-    if (equals == std::string_view::npos) refuse(text, "\"" + std::string(item) + "\" is not key=value", "for example magnitude:p=1");
+    if (equals == std::string_view::npos)
+      refuse(text, "\"" + std::string(item) + "\" is not key=value", "for example magnitude:p=1");
     options[std::string(item.substr(0, equals))] = std::string(item.substr(equals + 1));
   }
   return options;
@@ -80,7 +102,9 @@ std::unique_ptr<Criterion> make_criterion(std::string_view text) {
   const std::string_view name = text.substr(0, colon);
   std::string names;
   for (const Entry& entry : kCriteria) {
-    if (entry.info.name == name) return entry.make(text, parse_options(text, colon == std::string_view::npos ? "" : text.substr(colon + 1)));
+    if (entry.info.name == name)
+      return entry.make(text,
+                        parse_options(text, colon == std::string_view::npos ? "" : text.substr(colon + 1)));
     names += (names.empty() ? "" : ", ") + std::string(entry.info.name);
   }
   refuse(text, "unknown criterion \"" + std::string(name) + "\"", "known: " + names);

@@ -23,16 +23,25 @@ class Blanker {
     const std::size_t last = result_.find_last_not_of(" \t");
     return last == std::string::npos || result_[last] == '\n';
   }
-  bool after_word() const { return !result_.empty() && std::isalnum(static_cast<unsigned char>(result_.back())); }
+  bool after_word() const {
+    return !result_.empty() && std::isalnum(static_cast<unsigned char>(result_.back()));
+  }
 
   void step() {
-    if (sees("//")) blank_to("\n", 0);
-    else if (sees("/*")) blank_to("*/", 2);
-    else if (sees("R\"")) blank_raw();
-    else if (text_[at_] == '"') blank_quoted('"');
-    else if (text_[at_] == '\'' && !after_word()) blank_quoted('\'');  // 1'000 is no character
-    else if (text_[at_] == '#' && at_line_start()) blank_directive();
-    else result_ += text_[at_++];
+    if (sees("//"))
+      blank_to("\n", 0);
+    else if (sees("/*"))
+      blank_to("*/", 2);
+    else if (sees("R\""))
+      blank_raw();
+    else if (text_[at_] == '"')
+      blank_quoted('"');
+    else if (text_[at_] == '\'' && !after_word())
+      blank_quoted('\'');  // 1'000 is no character
+    else if (text_[at_] == '#' && at_line_start())
+      blank_directive();
+    else
+      result_ += text_[at_++];
   }
   void blank(std::size_t end) {
     for (end = std::min(end, text_.size()); at_ < end; ++at_) result_ += text_[at_] == '\n' ? '\n' : ' ';
@@ -67,7 +76,8 @@ enum class Brace { Scope, Data, MemberInit, Function };
 
 // What a brace opens, by the text since the last statement ended.
 Brace classify(const std::string& head) {
-  static const std::regex scope(R"(^\s*(inline\s+)?(namespace|extern)\b|^\s*(template\s*<.*>\s*)?(class|struct|union|enum)\b[^()]*$)");
+  static const std::regex scope(
+      R"(^\s*(inline\s+)?(namespace|extern)\b|^\s*(template\s*<.*>\s*)?(class|struct|union|enum)\b[^()]*$)");
   static const std::regex data(R"(^[^(]*[^=!<>+\-*/]=(?!=))");
   static const std::regex lambda(R"(=\s*\[[^\]]*\]\s*(\(.*\)[^()]*)?$)");
   static const std::regex member_list(R"(\)\s*(noexcept\s*)?:[^:])");
@@ -103,15 +113,20 @@ std::vector<Function> functions(const std::string& text) {
   std::string head;
   for (std::size_t at = 0; at < code.size(); ++at) {
     const char c = code[at];
-    if (c == ';' || c == '}') head.clear();
-    else if (c != '{') head += c == '\n' ? ' ' : c;
+    if (c == ';' || c == '}')
+      head.clear();
+    else if (c != '{')
+      head += c == '\n' ? ' ' : c;
     else {
       const Brace brace = classify(head);
       const std::size_t close = matching_brace(code, at);
       if (brace == Brace::Function)
-        found.push_back({.first_line = 1 + lines_between(code, 0, at), .lines = 1 + lines_between(code, at, close)});
-      if (brace == Brace::MemberInit) head += "{}";
-      else head.clear();
+        found.push_back(
+            {.first_line = 1 + lines_between(code, 0, at), .lines = 1 + lines_between(code, at, close)});
+      if (brace == Brace::MemberInit)
+        head += "{}";
+      else
+        head.clear();
       if (brace != Brace::Scope) at = close;
     }
   }

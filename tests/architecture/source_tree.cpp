@@ -12,8 +12,8 @@ namespace {
 namespace fs = std::filesystem;
 
 const std::set<std::string> kCpp = {".h", ".cpp", ".cu", ".cuh"};
-const std::set<std::string> kText = {".h",     ".cpp",  ".cu",  ".cuh", ".py", ".sh", ".md",
-                                     ".cmake", ".txt", ".toml", ".yml", ""};
+const std::set<std::string> kText = {".h",  ".cpp",   ".cu",  ".cuh",  ".py",  ".sh",
+                                     ".md", ".cmake", ".txt", ".toml", ".yml", ""};
 
 SourceFile read(const fs::path& root, const fs::path& path) {
   std::ifstream stream(path, std::ios::binary);

@@ -55,7 +55,8 @@ TEST(Architecture, GraphUsesOnlyTheStandardLibraryAndBoost) {
   for (const SourceFile& file : sources())
     if (file.folder() == "graph")
       for (const std::string& include : includes(file))
-        if (include.starts_with('<')) EXPECT_TRUE(is_std_or_boost(include)) << file.path << " includes " << include;
+        if (include.starts_with('<'))
+          EXPECT_TRUE(is_std_or_boost(include)) << file.path << " includes " << include;
 }
 
 TEST(Architecture, TheHeaviestLibTorchHeadersAreNotUsed) {
@@ -76,7 +77,8 @@ TEST(Architecture, CudaIsChosenByTheBuildAndNotByThePreprocessor) {
   const std::regex conditional(R"(^\s*#\s*(if|ifdef|ifndef|elif)\b.*(CUDA|NVCC))");
   for (const SourceFile& file : sources())
     if (is_product(file) && !file.path.starts_with("kernels/cuda/"))
-      for (const std::string& line : file.lines) EXPECT_FALSE(std::regex_search(line, conditional)) << file.path;
+      for (const std::string& line : file.lines)
+        EXPECT_FALSE(std::regex_search(line, conditional)) << file.path;
 }
 
 TEST(Architecture, EveryFileNamesItsLicenceAndEveryHeaderIsIncludedOnce) {
@@ -133,7 +135,8 @@ std::vector<int> function_lines(const std::string& text) {
 }
 
 TEST(FunctionLength, CountsBodiesAndNotScopes) {
-  EXPECT_EQ(function_lines("namespace a {\nclass B {\n int f() const { return 1; }\n};\n}"), std::vector<int>{1});
+  EXPECT_EQ(function_lines("namespace a {\nclass B {\n int f() const { return 1; }\n};\n}"),
+            std::vector<int>{1});
   EXPECT_EQ(function_lines("int f(int a)\n{\n  if (a) {\n  }\n}\nint g() {\n}"), (std::vector<int>{4, 2}));
 }
 

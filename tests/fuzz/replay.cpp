@@ -67,8 +67,7 @@ std::vector<Bytes> entries_of(const std::vector<Bytes>& archives) {
         const auto* first = reinterpret_cast<const std::uint8_t*>(data.data());
         seeds.emplace_back(first, first + data.size());
       }
-    } catch (const pollard::UserError&) {
-    }
+    } catch (const pollard::UserError&) {}
   return seeds;
 }
 
@@ -77,12 +76,14 @@ std::vector<Bytes> entries_of(const std::vector<Bytes>& archives) {
 std::vector<Bytes> seeds_of(const std::string& line, const fs::path& tests) {
   namespace bad = pollard::bad_files;
   constexpr std::string_view kInside = " entries";
-  if (line.ends_with(kInside)) return entries_of(seeds_of(line.substr(0, line.size() - kInside.size()), tests));
+  if (line.ends_with(kInside))
+    return entries_of(seeds_of(line.substr(0, line.size() - kInside.size()), tests));
   if (line == "@safetensors") return contents(bad::bad_safetensors());
   if (line == "@zips") return contents(bad::bad_zips());
   if (line == "@good") return contents(bad::good_files());
   if (line == "@pickles") return contents(bad::bad_pickles());
-  if (line.starts_with('"') && line.ends_with('"') && line.size() > 1) return {Bytes(line.begin() + 1, line.end() - 1)};
+  if (line.starts_with('"') && line.ends_with('"') && line.size() > 1)
+    return {Bytes(line.begin() + 1, line.end() - 1)};
   return files_at(tests / line);
 }
 
@@ -102,7 +103,8 @@ void run_truncated(const Bytes& seed) {
   for (std::size_t size = 0; size < seed.size(); size += step)
     run(Bytes(seed.begin(), seed.begin() + static_cast<std::ptrdiff_t>(size)));
   const std::size_t tail = std::min<std::size_t>(seed.size(), 64);
-  for (std::size_t cut = 1; cut <= tail; ++cut) run(Bytes(seed.begin(), seed.end() - static_cast<std::ptrdiff_t>(cut)));
+  for (std::size_t cut = 1; cut <= tail; ++cut)
+    run(Bytes(seed.begin(), seed.end() - static_cast<std::ptrdiff_t>(cut)));
 }
 
 // One to four changes: a flipped bit, an extreme byte, a byte left out or put in.

@@ -31,8 +31,7 @@ template <class Read>
 int read_or_refuse(Read read) {
   try {
     read();
-  } catch (const UserError&) {
-  }
+  } catch (const UserError&) {}
   return 0;
 }
 

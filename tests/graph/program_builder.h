@@ -19,9 +19,17 @@ class ProgramBuilder {
     return add_input(name, std::move(shape), DType::Float32, Input::Kind::Parameter);
   }
 
-  std::vector<ValueId> call(const std::string& target, std::vector<NamedArg> args, std::vector<std::vector<std::int64_t>> shapes) {
-    Op op{.target = target, .args = std::move(args), .outputs = {}, .name = "op" + std::to_string(program_.ops.size()), .module = {}, .metadata = {}};
-    for (std::size_t k = 0; k < shapes.size(); ++k) op.outputs.push_back(add_value(op.name + "_" + std::to_string(k), std::move(shapes[k]), DType::Float32));
+  std::vector<ValueId> call(const std::string& target, std::vector<NamedArg> args,
+                            std::vector<std::vector<std::int64_t>> shapes) {
+    Op op{.target = target,
+          .args = std::move(args),
+          .outputs = {},
+          .name = "op" + std::to_string(program_.ops.size()),
+          .module = {},
+          .metadata = {}};
+    for (std::size_t k = 0; k < shapes.size(); ++k)
+      op.outputs.push_back(
+          add_value(op.name + "_" + std::to_string(k), std::move(shapes[k]), DType::Float32));
     program_.ops.push_back(op);
     return op.outputs;
   }
@@ -56,7 +64,8 @@ class ProgramBuilder {
 };
 
 /// The printed term of one dimension of a stored tensor.
-inline std::string term_of(const Program& program, const Dependencies& d, const std::string& source, std::size_t dim) {
+inline std::string term_of(const Program& program, const Dependencies& d, const std::string& source,
+                           std::size_t dim) {
   return to_string(d, d[program.find_input(source)->value].dims[dim]);
 }
 

@@ -20,7 +20,8 @@ TEST(OpRules, EveryNameStandsOnceAndInOrder) {
 }
 
 TEST(OpRules, ARuleIsASignatureOrAFunction) {
-  for (const OpRule* rule : all_rules()) EXPECT_NE(rule->apply == nullptr, rule->signature.empty()) << rule->name;
+  for (const OpRule* rule : all_rules())
+    EXPECT_NE(rule->apply == nullptr, rule->signature.empty()) << rule->name;
 }
 
 TEST(OpRules, InPlaceOpsShareTheRuleOfTheirTwin) {
@@ -33,17 +34,22 @@ TEST(Rules, PackedQkvSplitLetsQueryKeyAndValueDifferInHeadDims) {
   ProgramBuilder b;
   const ValueId x = b.input("x", {2, 5, 8}), w = b.parameter("qkv", {24, 8}), o = b.parameter("out", {3, 8});
   const ValueId y = b.linear(x, w, {2, 5, 24});
-  const auto parts = b.call("aten.chunk.default", {{"self", y}, {"chunks", std::int64_t{3}}, {"dim", std::int64_t{-1}}},
-                            {{2, 5, 8}, {2, 5, 8}, {2, 5, 8}});
+  const auto parts =
+      b.call("aten.chunk.default", {{"self", y}, {"chunks", std::int64_t{3}}, {"dim", std::int64_t{-1}}},
+             {{2, 5, 8}, {2, 5, 8}, {2, 5, 8}});
   std::vector<ValueId> heads;
   for (ValueId part : parts) {
-    const ValueId view = b.call("aten.view.default", {{"self", part}, {"size", Arg::List{2L, 5L, 2L, 4L}}}, {{2, 5, 2, 4}})[0];
-    heads.push_back(b.call("aten.transpose.int", {{"self", view}, {"dim0", 1L}, {"dim1", 2L}}, {{2, 2, 5, 4}})[0]);
+    const ValueId view =
+        b.call("aten.view.default", {{"self", part}, {"size", Arg::List{2L, 5L, 2L, 4L}}}, {{2, 5, 2, 4}})[0];
+    heads.push_back(
+        b.call("aten.transpose.int", {{"self", view}, {"dim0", 1L}, {"dim1", 2L}}, {{2, 2, 5, 4}})[0]);
   }
   const ValueId a = b.call("aten.scaled_dot_product_attention.default",
                            {{"query", heads[0]}, {"key", heads[1]}, {"value", heads[2]}}, {{2, 2, 5, 4}})[0];
-  const ValueId t = b.call("aten.transpose.int", {{"self", a}, {"dim0", 1L}, {"dim1", 2L}}, {{2, 5, 2, 4}})[0];
-  const ValueId flat = b.call("aten.reshape.default", {{"self", t}, {"shape", Arg::List{2L, 5L, 8L}}}, {{2, 5, 8}})[0];
+  const ValueId t =
+      b.call("aten.transpose.int", {{"self", a}, {"dim0", 1L}, {"dim1", 2L}}, {{2, 5, 2, 4}})[0];
+  const ValueId flat =
+      b.call("aten.reshape.default", {{"self", t}, {"shape", Arg::List{2L, 5L, 8L}}}, {{2, 5, 8}})[0];
   const Program program = b.finish(b.linear(flat, o, {2, 5, 3}));
   const Dependencies d = analyse(program);
   ASSERT_EQ(d.groups.size(), 3U) << to_string(d, program);
@@ -57,7 +63,8 @@ TEST(Rules, PackedQkvSplitLetsQueryKeyAndValueDifferInHeadDims) {
 
 TEST(Rules, FlattenAfterConvolutionKeepsChannelsTimesSpace) {
   ProgramBuilder b;
-  const ValueId x = b.input("x", {1, 3, 8, 8}), w = b.parameter("conv", {16, 3, 3, 3}), fc = b.parameter("fc", {10, 16 * 36});
+  const ValueId x = b.input("x", {1, 3, 8, 8}), w = b.parameter("conv", {16, 3, 3, 3}),
+                fc = b.parameter("fc", {10, 16 * 36});
   const ValueId y = b.call("aten.conv2d.default", {{"input", x}, {"weight", w}}, {{1, 16, 6, 6}})[0];
   const ValueId flat = b.call("aten.flatten.using_ints", {{"self", y}, {"start_dim", 1L}}, {{1, 576}})[0];
   const Program program = b.finish(b.linear(flat, fc, {1, 10}));
@@ -68,7 +75,8 @@ TEST(Rules, FlattenAfterConvolutionKeepsChannelsTimesSpace) {
 
 TEST(Rules, AnUnknownOpFreezesWhatItTouchesAndIsNamedOnce) {
   ProgramBuilder b;
-  const ValueId x = b.input("x", {2, 4}), w1 = b.parameter("w1", {6, 4}), w2 = b.parameter("w2", {6, 6}), w3 = b.parameter("w3", {3, 6});
+  const ValueId x = b.input("x", {2, 4}), w1 = b.parameter("w1", {6, 4}), w2 = b.parameter("w2", {6, 6}),
+                w3 = b.parameter("w3", {3, 6});
   const ValueId h = b.linear(x, w1, {2, 6});
   const ValueId u = b.call("mylib.mystery.default", {{"self", h}}, {{2, 6}})[0];
   const ValueId v = b.call("mylib.mystery.default", {{"self", u}}, {{2, 6}})[0];
@@ -83,7 +91,8 @@ TEST(Rules, AnUnknownOpFreezesWhatItTouchesAndIsNamedOnce) {
 TEST(Rules, SoftmaxFreezesWhatItRunsOverAndSaysWhere) {
   ProgramBuilder b;
   const ValueId x = b.input("x", {2, 4}), w1 = b.parameter("w1", {6, 4}), w2 = b.parameter("w2", {3, 6});
-  const ValueId s = b.call("aten.softmax.int", {{"self", b.linear(x, w1, {2, 6})}, {"dim", -1L}}, {{2, 6}})[0];
+  const ValueId s =
+      b.call("aten.softmax.int", {{"self", b.linear(x, w1, {2, 6})}, {"dim", -1L}}, {{2, 6}})[0];
   const Program program = b.finish(b.linear(s, w2, {2, 3}));
   const Dependencies d = analyse(program);
   EXPECT_TRUE(d.groups.empty());
@@ -96,7 +105,8 @@ TEST(Rules, ASigmoidBeforeASumOfActivationsMakesTheGroupRenormalised) {
   ProgramBuilder b;
   const ValueId x = b.input("x", {2, 4}), w1 = b.parameter("w1", {6, 4}), w2 = b.parameter("w2", {3, 6});
   const ValueId s = b.call("aten.sigmoid.default", {{"self", b.linear(x, w1, {2, 6})}}, {{2, 6}})[0];
-  const ValueId total = b.call("aten.sum.dim_IntList", {{"self", s}, {"dim", Arg::List{-1L}}, {"keepdim", true}}, {{2, 1}})[0];
+  const ValueId total =
+      b.call("aten.sum.dim_IntList", {{"self", s}, {"dim", Arg::List{-1L}}, {"keepdim", true}}, {{2, 1}})[0];
   const ValueId scaled = b.call("aten.mul.Tensor", {{"self", s}, {"other", total}}, {{2, 6}})[0];
   const Program program = b.finish(b.linear(scaled, w2, {2, 3}));
   const Dependencies d = analyse(program);
@@ -108,7 +118,8 @@ TEST(Rules, ASumOfWhatIsZeroWhenMaskedStaysExact) {
   ProgramBuilder b;
   const ValueId x = b.input("x", {2, 4}), w1 = b.parameter("w1", {6, 4}), w2 = b.parameter("w2", {3, 6});
   const ValueId h = b.call("aten.relu.default", {{"self", b.linear(x, w1, {2, 6})}}, {{2, 6}})[0];
-  const ValueId total = b.call("aten.sum.dim_IntList", {{"self", h}, {"dim", Arg::List{-1L}}, {"keepdim", true}}, {{2, 1}})[0];
+  const ValueId total =
+      b.call("aten.sum.dim_IntList", {{"self", h}, {"dim", Arg::List{-1L}}, {"keepdim", true}}, {{2, 1}})[0];
   const ValueId scaled = b.call("aten.mul.Tensor", {{"self", h}, {"other", total}}, {{2, 6}})[0];
   const Program program = b.finish(b.linear(scaled, w2, {2, 3}));
   const Dependencies d = analyse(program);
@@ -120,7 +131,8 @@ TEST(Rules, AStridedSliceIsTheMajorPartOfAProduct) {
   ProgramBuilder b;  // rotary embedding with interleaved pairs
   const ValueId x = b.input("x", {2, 4}), w1 = b.parameter("w1", {6, 4}), w2 = b.parameter("w2", {3, 3});
   const ValueId h = b.linear(x, w1, {2, 6});
-  const ValueId even = b.call("aten.slice.Tensor", {{"self", h}, {"dim", 1L}, {"start", 0L}, {"end", 6L}, {"step", 2L}}, {{2, 3}})[0];
+  const ValueId even = b.call(
+      "aten.slice.Tensor", {{"self", h}, {"dim", 1L}, {"start", 0L}, {"end", 6L}, {"step", 2L}}, {{2, 3}})[0];
   const Program program = b.finish(b.linear(even, w2, {2, 3}));
   const Dependencies d = analyse(program);
   EXPECT_EQ(term_of(program, d, "w1", 0), "(a0:3 x 2!)");

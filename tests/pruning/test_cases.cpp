@@ -49,7 +49,8 @@ class Case : public ::testing::TestWithParam<std::string> {
 };
 
 TEST_P(Case, GroupsAreAsRecorded) {
-  EXPECT_EQ(graph::to_string(dependencies, model.program), read_text(kData / "groups" / (GetParam() + ".txt")));
+  EXPECT_EQ(graph::to_string(dependencies, model.program),
+            read_text(kData / "groups" / (GetParam() + ".txt")));
 }
 
 TEST_P(Case, GroupsAreTheConnectedComponentsOfTheCouplings) {
@@ -60,7 +61,8 @@ TEST_P(Case, GroupsAreTheConnectedComponentsOfTheCouplings) {
   for (std::size_t v = 0; v < component.size(); ++v) {
     const graph::AxisIndex axis = couplings.vertices()[v].axis;
     EXPECT_EQ(of_component.emplace(component[v], axis).first->second, axis);
-    if (dependencies.axes[static_cast<std::size_t>(axis)].prunable()) EXPECT_EQ(of_axis.emplace(axis, component[v]).first->second, component[v]);
+    if (dependencies.axes[static_cast<std::size_t>(axis)].prunable())
+      EXPECT_EQ(of_axis.emplace(axis, component[v]).first->second, component[v]);
   }
 }
 
@@ -77,7 +79,9 @@ TEST_P(Case, HalfOfEveryGroupLeavesAndTheRestComputesTheSame) {
 TEST_P(Case, EveryGroupLosesHalfOrSaysWhyNot) {
   const Plan plan = half();
   for (const GroupPlan& group : plan.groups) {
-    const graph::Axis& axis = dependencies.axes[static_cast<std::size_t>(dependencies.groups[static_cast<std::size_t>(group.group)].axis)];
+    const graph::Axis& axis =
+        dependencies
+            .axes[static_cast<std::size_t>(dependencies.groups[static_cast<std::size_t>(group.group)].axis)];
     EXPECT_EQ(static_cast<std::int64_t>(group.removed.size()), axis.size / 2) << group.kept_whole;
   }
   for (const graph::Axis& axis : dependencies.axes)
@@ -106,7 +110,8 @@ TEST_P(Case, PlansAreReproducibleAndReadBack) {
   EXPECT_EQ(again.removal.removed, plan.removal.removed);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Case, ::testing::ValuesIn(case_names()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(All, Case, ::testing::ValuesIn(case_names()),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace pollard::pruning

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/bench/compare.h"
+
+#include "pruning/calibration.h"
+
+namespace pollard::cli {
+namespace {
+
+// A network exported for one batch size gets its size arguments rewritten for another; weights are shared.
+models::Model at_batch(const AnalysedModel& m, std::optional<std::int64_t> batch) {
+  models::Model model = m.model;
+  if (batch) model.program = pruning::with_batch(m.model.program, m.dependencies, *batch);
+  return model;
+}
+
+Contestant contestant(const Entry& entry, const Load& load) {
+  const models::Model model = at_batch(entry.m, load.batch);
+  return {model, input_shapes_for(model, load.shapes, load.batch), load.type, load.device, load.seed};
+}
+
+BenchRow row_of(const Entry& entry, const Timing& timing, const std::string& type) {
+  return {.model = entry.m.path,
+          .dtype = type,
+          .batch = std::to_string(timing.rows),
+          .timing = timing,
+          .cost = entry.cost};
+}
+
+}  // namespace
+
+Entry make_entry(AnalysedModel m) {
+  const graph::CostModel cost(m.model.program, m.dependencies);
+  const graph::Cost full = cost.evaluate(graph::full_widths(m.dependencies));
+  return {.m = std::move(m), .cost = full};
+}
+
+std::vector<BenchRow> compare(const std::vector<Entry>& entries, const Load& load, int warmup, int repeat,
+                              const std::function<void()>& after_round) {
+  std::vector<Contestant> contestants;
+  for (const Entry& entry : entries) contestants.push_back(contestant(entry, load));
+  const std::vector<Timing> timings = race(contestants, warmup, repeat, after_round);
+  std::vector<BenchRow> rows;
+  for (std::size_t e = 0; e < entries.size(); ++e)
+    rows.push_back(row_of(entries[e], timings[e], load.type ? load.type_name : "own"));
+  const auto first_macs = static_cast<double>(rows[0].cost.macs);
+  for (BenchRow& row : rows) {
+    row.speedup = rows[0].median() / row.median();
+    if (row.cost.macs > 0) row.macs_ratio = first_macs / static_cast<double>(row.cost.macs);
+  }
+  return rows;
+}
+
+}  // namespace pollard::cli

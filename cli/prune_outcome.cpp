@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/prune_outcome.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
+#include "cli/plan_report.h"
+#include "cli/version.h"
+
+namespace pollard::cli {
+namespace {
+
+// Median over the refitted layers of an error relative to the dense layer's output.
+double median_error(const pruning::RepairReport& report, double pruning::OpRepair::*which) {
+  std::vector<double> errors;
+  for (const pruning::OpRepair& op : report.ops) errors.push_back(op.*which);
+  if (errors.empty()) return 0;
+  std::ranges::sort(errors);
+  return errors[errors.size() / 2];
+}
+
+}  // namespace
+
+std::string provenance(const AnalysedModel& original, const Outcome& outcome) {
+  Json json{{"schema", "pollard.provenance/1"},
+            {"tool", tool_name()},
+            {"input",
+             {{"file", std::filesystem::path(original.path).filename().string()},
+              {"sha256", original.model.sha256}}},
+            {"plan_sha256", pruning::plan_hash(outcome.plan_json)}};
+  if (outcome.verification) json["verify"] = to_json(*outcome.verification);
+  if (outcome.repair)
+    json["repair"] = {{"samples", outcome.repair->samples}, {"layers", outcome.repair->ops.size()}};
+  return dump(json);
+}
+
+Json to_json(const Outcome& outcome, const std::string& input, const std::string& output) {
+  Json json{{"input", input},
+            {"output", output.empty() ? Json() : Json(output)},
+            {"plan_sha256", pruning::plan_hash(outcome.plan_json)},
+            {"plan", Json::parse(outcome.plan_json)},
+            {"verify", outcome.verification ? to_json(*outcome.verification) : Json()},
+            {"input_bytes", file_size(input)}};
+  if (outcome.repair)
+    json["repair"] = {{"samples", outcome.repair->samples},
+                      {"layers", outcome.repair->ops.size()},
+                      {"median_error_before", median_error(*outcome.repair, &pruning::OpRepair::before)},
+                      {"median_error_after", median_error(*outcome.repair, &pruning::OpRepair::after)}};
+  if (!output.empty()) json["output_bytes"] = file_size(output);
+  return json;
+}
+
+std::string repair_text(const pruning::RepairReport& report) {
+  return fmt::format(
+      "repair    {} layers refitted on {} samples   median layer error {:.3f} -> {:.3f}   {:.1f} s",
+      report.ops.size(), report.samples, median_error(report, &pruning::OpRepair::before),
+      median_error(report, &pruning::OpRepair::after), report.seconds);
+}
+
+std::int64_t file_size(const std::string& path) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  return error ? 0 : static_cast<std::int64_t>(size);
+}
+
+}  // namespace pollard::cli

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "cli/context.h"
+#include "cli/model_input.h"
+#include "pruning/plan.h"
+#include "pruning/repair.h"
+#include "pruning/verify.h"
+
+namespace pollard::cli {
+
+/// Everything one `prune` produced.
+struct Outcome {
+  pruning::Plan plan;
+  std::string plan_json;
+  models::Model pruned;
+  std::optional<pruning::Verification> verification;
+  std::optional<pruning::RepairReport> repair;
+};
+
+/// What a pruned file says of its origin, as JSON. No times and no paths: the same run gives the same bytes.
+std::string provenance(const AnalysedModel& original, const Outcome& outcome);
+
+/// `output` is empty when nothing was written.
+Json to_json(const Outcome& outcome, const std::string& input, const std::string& output);
+
+/// "repair    12 layers refitted on 1000 samples   median layer error 0.210 -> 0.034   4.2 s".
+std::string repair_text(const pruning::RepairReport& report);
+
+/// 0 when there is no such file.
+std::int64_t file_size(const std::string& path);
+
+}  // namespace pollard::cli

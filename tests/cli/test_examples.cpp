@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the help promises: every example runs, and the reference in docs/ is the parser's own.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "cli/app.h"
+#include "cli/command_line.h"
+#include "tests/cli/support/cases.h"
+
+namespace pollard::cli {
+namespace {
+
+using test::case_path;
+
+// A folder with the files the examples name.
+class Workshop {
+ public:
+  Workshop() {
+    namespace fs = std::filesystem;
+    fs::copy_file(case_path("transenc"), folder_ / "model.pt2");
+    test::run_cli({"prune", folder_ / "model.pt2", folder_ / "small.pt2", "--ratio", "0.5"});
+    test::run_cli({"plan", folder_ / "model.pt2", "--ratio", "0.5", "-o", folder_ / "plan.json"});
+    fs::create_directories(folder_ / "golden");
+    for (const char* name : {"bert_tiny.json", "cifar_resnet8_tiny.json"})
+      fs::copy_file(std::string(POLLARD_TEST_DATA) + "/golden/" + name,
+                    folder_ / ("golden/" + std::string(name)));
+    for (const char* path :
+         {".local/share/bash-completion/completions", ".zfunc", ".config/fish/completions"})
+      fs::create_directories(folder_ / path);
+  }
+
+  // The exit status of a line as a shell runs it; the output it names may exist from an earlier example.
+  int run(const std::string& example) const {
+    for (const char* output : {"weights.safetensors", "couplings.dot", "model.json", "small.safetensors"})
+      std::filesystem::remove(folder_ / output);
+    std::string line = example;
+    if (line.starts_with("pollard prune") || line.starts_with("pollard plan")) line += " --force";
+    const std::string script = "cd '" + (folder_ / "") +
+                               "' && export HOME=\"$PWD\" PATH=\"$(dirname '" POLLARD_BINARY
+                               "'):$PATH\" && set -o pipefail && " +
+                               line + " >/dev/null 2>errors.txt";
+    test::write_text(folder_ / "example.sh", script + "\n");
+    return std::system(("bash '" + (folder_ / "example.sh") + "'").c_str());
+  }
+  std::string errors() const { return test::read_text(folder_ / "errors.txt"); }
+
+ private:
+  test::ScopedFolder folder_;
+};
+
+TEST(Examples, AllOfThemRun) {
+  ASSERT_STRNE(POLLARD_BINARY, "");
+  const Workshop workshop;
+  CommandLine line;
+  add_commands(line);
+  for (const CLI::App* app : line.root().get_subcommands({}))
+    for (const std::string& example : line.info(*app).examples)
+      EXPECT_EQ(workshop.run(example), 0) << example << "\n" << workshop.errors();
+  for (const std::string& example : line.info(line.root()).examples)
+    EXPECT_EQ(workshop.run(example), 0) << example << "\n" << workshop.errors();
+}
+
+TEST(Examples, EveryCommandHasThree) {
+  CommandLine line;
+  add_commands(line);
+  for (const CLI::App* app : line.root().get_subcommands({}))
+    if (!app->get_group().empty()) EXPECT_EQ(line.info(*app).examples.size(), 3U) << app->get_name();
+}
+
+TEST(Reference, DocsAreTheParsersOwn) {
+  EXPECT_EQ(test::read_text(std::string(POLLARD_SOURCE_DIR) + "/docs/cli.md"),
+            test::run_cli({"help-reference"}).out)
+      << "write it again: pollard help-reference > docs/cli.md";
+}
+
+TEST(Interrupt, CtrlCEndsWith130AndLeavesNoFile) {
+  const test::ScopedFolder folder;
+  const std::string bench =
+      std::string(POLLARD_BINARY) + " bench " + case_path("transenc") + " --repeat 1000000";
+  test::write_text(folder / "run.sh", bench + " >/dev/null 2>'" + (folder / "err") +
+                                          "' & pid=$!; sleep 3; kill -INT $pid; wait $pid; echo $?\n");
+  EXPECT_EQ(test::shell("bash -m '" + (folder / "run.sh") + "'"), "130\n") << test::read_text(folder / "err");
+  EXPECT_NE(test::read_text(folder / "err").find("E0509"), std::string::npos);
+}
+
+TEST(Parity, GoldensOfBuiltInNetworksMatch) {
+  const std::string golden = std::string(POLLARD_TEST_DATA) + "/golden/bert_tiny.json";
+  const auto report = test::run_json({"parity", golden});
+  EXPECT_EQ(report["passed"], 1);
+  EXPECT_EQ(report["results"][0]["verdict"], "ok");
+  EXPECT_EQ(test::run_cli({"parity", golden, "--tol", "1e-30"}).exit, 1) << "a miss is a failed gate";
+}
+
+}  // namespace
+}  // namespace pollard::cli
