@@ -116,7 +116,8 @@ constexpr OpRule point(std::string_view name, Zero zero) {
 
 using enum Zero;
 
-// clang-format off: a table, several ops a line
+// A table, several ops a line.
+// clang-format off
 constexpr auto kRules = std::to_array<OpRule>({
     // f(0) = 0
     point("relu", Keeps), point("relu6", Keeps), point("gelu", Keeps), point("silu", Keeps),
