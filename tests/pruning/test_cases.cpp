@@ -111,7 +111,7 @@ TEST_P(Case, PlansAreReproducibleAndReadBack) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Case, ::testing::ValuesIn(case_names()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& test) { return test.param; });
 
 }  // namespace
 }  // namespace pollard::pruning
