@@ -80,7 +80,8 @@ TEST(Interrupt, CtrlCEndsWith130AndLeavesNoFile) {
       std::string(POLLARD_BINARY) + " bench " + case_path("transenc") + " --repeat 1000000";
   test::write_text(folder / "run.sh", bench + " >/dev/null 2>'" + (folder / "err") +
                                           "' & pid=$!; sleep 3; kill -INT $pid; wait $pid; echo $?\n");
-  EXPECT_EQ(test::shell("bash -m '" + (folder / "run.sh") + "' 2>/dev/null"), "130\n") << test::read_text(folder / "err");
+  EXPECT_EQ(test::shell("bash -m '" + (folder / "run.sh") + "' 2>/dev/null"), "130\n")
+      << test::read_text(folder / "err");
   EXPECT_NE(test::read_text(folder / "err").find("E0509"), std::string::npos);
 }
 
