@@ -60,8 +60,11 @@ Health check_health(const models::Model& model, const graph::Dependencies& depen
   }
   for (const graph::UnknownOp& op : dependencies.unknown)
     health.unknown_ops.push_back(fmt::format("{} ({}x)", op.target, op.ops.size()));
-  for (const std::int32_t input : dependencies.unused_inputs)
-    health.unused.push_back(model.program.inputs[static_cast<std::size_t>(input)].source);
+  for (const std::int32_t index : dependencies.unused_inputs) {
+    const graph::Input& input = model.program.inputs[static_cast<std::size_t>(index)];
+    // Batch norm's counters are never read in evaluation; only weights are worth a word.
+    if (input.kind == graph::Input::Kind::Parameter) health.unused.push_back(input.source);
+  }
   return health;
 }
 

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <set>
 
 #include "cli/bench/statistics.h"
 #include "cli/ui/format.h"
@@ -30,14 +32,27 @@ std::vector<Column> columns_of(bool typed, const std::vector<double>& percentile
   return columns;
 }
 
-std::vector<Cell> first_cells(const BenchRow& row, bool typed, const std::vector<double>& percentiles) {
-  std::vector<Cell> cells{row.model};
+std::vector<Cell> first_cells(const BenchRow& row, const std::string& name, bool typed,
+                              const std::vector<double>& percentiles) {
+  std::vector<Cell> cells{name};
   if (typed) cells.emplace_back(row.dtype);
   cells.emplace_back(row.batch);
   cells.push_back(number_cell(row.median(), format_seconds_spread(row.median(), row.half_width())));
   for (const double p : percentiles)
     if (p != 50) cells.push_back(seconds_cell(quantile(row.timing.seconds, p / 100)));
   return cells;
+}
+
+std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
+
+// Whether the file names alone tell the models apart.
+bool file_names_differ(const std::vector<BenchRow>& rows) {
+  std::set<std::string> paths, names;
+  for (const BenchRow& row : rows) {
+    paths.insert(row.model);
+    names.insert(file_name(row.model));
+  }
+  return paths.size() == names.size();
 }
 
 // Three figures: 8.47, 84.7, 847, 8.5 k.
@@ -60,8 +75,10 @@ Table bench_summary(const std::vector<BenchRow>& rows, const std::vector<double>
   const bool typed =
       std::any_of(rows.begin(), rows.end(), [](const BenchRow& r) { return r.dtype != "own"; });
   Table table(columns_of(typed, percentiles, {"vs first"}));
+  const bool short_names = file_names_differ(rows);
   for (const BenchRow& row : rows) {
-    std::vector<Cell> cells = first_cells(row, typed, percentiles);
+    std::vector<Cell> cells =
+        first_cells(row, short_names ? file_name(row.model) : row.model, typed, percentiles);
     cells.push_back(number_cell(row.rows_per_second(), format_short_figure(row.rows_per_second())));
     cells.push_back(bytes_cell(static_cast<double>(row.timing.peak_bytes)));
     std::string speed = format_factor(row.speedup);
@@ -75,7 +92,7 @@ Table bench_summary(const std::vector<BenchRow>& rows, const std::vector<double>
 Table bench_table(const std::vector<BenchRow>& rows, const std::vector<double>& percentiles) {
   Table table(columns_of(true, percentiles, {"vs first", "in theory", "realised"}));
   for (const BenchRow& row : rows) {
-    std::vector<Cell> cells = first_cells(row, true, percentiles);
+    std::vector<Cell> cells = first_cells(row, row.model, true, percentiles);
     const double spread = row.rows_per_second() * row.half_width() / row.median();
     const auto realised = row.realised();
     cells.push_back(number_cell(row.rows_per_second(), format_spread(row.rows_per_second(), spread)));
