@@ -124,13 +124,17 @@ Table member_table(const GroupView& group, const Program& program, const Depende
 }
 
 Table frozen_table(const Program& program, const Dependencies& d) {
-  Table table(
-      {{"size", true}, {"first member", false, Column::Cut::Middle}, {"reason", false, Column::Cut::End}});
-  for (const graph::Axis& axis : d.axes)
-    if (axis.frozen && axis.stored && !axis.members.empty())
-      table.add({count_cell(axis.size),
-                 member_name(program, axis.members.front()) + more(axis.members.size()),
-                 graph::explain_freeze(axis.frozen, program)});
+  Table table({{"size", true},
+               {"why"},
+               {"first member", false, Column::Cut::Middle},
+               {"at", false, Column::Cut::End}});
+  for (const graph::Axis& axis : d.axes) {
+    if (!axis.frozen || !axis.stored || axis.members.empty()) continue;
+    const auto op = static_cast<std::size_t>(axis.frozen.op);
+    table.add({count_cell(axis.size), std::string(graph::to_string(axis.frozen.why)),
+               member_name(program, axis.members.front()) + more(axis.members.size()),
+               axis.frozen.op < 0 ? "" : "%" + program.ops[op].name});
+  }
   return table;
 }
 

@@ -69,7 +69,7 @@ Exit explain_one(const AnalysedModel& m, const std::string& name, Context& conte
   const DimRef dim = graph::find_dim(m.model.program, name);
   const std::string term =
       graph::to_string(m.dependencies, m.dependencies[dim.value].dims[static_cast<std::size_t>(dim.dim)]);
-  Table table({{"axis"}, {"size", true}, {"group"}, {"what", false, Column::Cut::End}});
+  Table table({{"axis"}, {"size", true}, {"group"}, {"what"}});
   Json axes = Json::array();
   for (const AxisIndex index : axes_of(m.dependencies, dim)) {
     const AxisText text = describe(m, index);

@@ -79,7 +79,10 @@ void show(const Inspected& i, const Options& options, Context& context) {
     if (part == "summary") report_summary(i, context), show_groups(i, groups_in_summary, context);
     if (part == "tensors") context.print(tensor_table(i.m.model, i.m.dependencies));
     if (part == "groups") show_groups(i, i.groups.size(), context);
-    if (part == "frozen") context.print(frozen_table(i.m.model.program, i.m.dependencies));
+    if (part == "frozen") {
+      context.print(frozen_table(i.m.model.program, i.m.dependencies));
+      context.note("why, in words: pollard explain " + printable(i.m.path) + " NAME:DIM");
+    }
     if (part == "values") context.print(values_table(i.health));
     if (part == "program") context.print(graph::to_string(i.m.model.program));
   }
