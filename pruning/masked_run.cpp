@@ -216,18 +216,17 @@ kernels::Weights masked_weights(const models::Model& model, const Dependencies& 
   return out;
 }
 
-std::vector<at::Tensor> run_masked(const models::Model& model, const Dependencies& d, const Removal& removal,
-                                   const kernels::Weights& masked, const std::vector<at::Tensor>& inputs,
-                                   at::ScalarType compute_type) {
-  const kernels::Executor executor(model.program);
-  const MaskedHook hook(model.program, d, removal);
+std::vector<at::Tensor> run_masked(const kernels::Executor& dense, const Dependencies& d,
+                                   const Removal& removal, const kernels::Weights& masked,
+                                   const std::vector<at::Tensor>& inputs, at::ScalarType compute_type) {
+  const MaskedHook hook(dense.program(), d, removal);
   kernels::RunOptions options;
   options.compute_type = compute_type;
   options.before_op = [&](const graph::Op& op, std::size_t index, std::vector<c10::IValue>& stack) {
     return hook.before(op, index, stack);
   };
   options.after_value = [&](graph::ValueId value, at::Tensor& tensor) { hook.after(value, tensor); };
-  return executor.run(masked, inputs, options);
+  return dense.run(masked, inputs, options);
 }
 
 }  // namespace pollard::pruning

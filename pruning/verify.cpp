@@ -52,7 +52,7 @@ Verification verify(const models::Model& original, const models::Model& pruned, 
   bool comparable = true;
   const auto sets = example_inputs(original, options.inputs, options.seed);
   for (std::size_t i = 0; i < sets.size(); ++i) {
-    const auto want = run_masked(original, d, removal, masked, sets[i], options.compute_type);
+    const auto want = run_masked(dense, d, removal, masked, sets[i], options.compute_type);
     const Difference difference = compare(small.run(kept, sets[i], run), want);
     comparable = comparable && difference.comparable;
     out.max_difference = std::max(out.max_difference, difference.absolute);

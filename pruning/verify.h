@@ -14,9 +14,9 @@ namespace pollard::pruning {
 kernels::Weights masked_weights(const models::Model& model, const graph::Dependencies& dependencies,
                                 const graph::Removal& removal);
 
-/// Runs the masked original. Where a norm, mean or sum of activations reduces over a pruned axis, the reduction is
+/// Runs the masked original on the original's executor. Where a norm, mean or sum of activations reduces over a pruned axis, the reduction is
 /// over the kept units: the defined semantics of renormalised groups.
-std::vector<at::Tensor> run_masked(const models::Model& model, const graph::Dependencies& dependencies,
+std::vector<at::Tensor> run_masked(const kernels::Executor& dense, const graph::Dependencies& dependencies,
                                    const graph::Removal& removal, const kernels::Weights& masked,
                                    const std::vector<at::Tensor>& inputs, at::ScalarType compute_type);
 

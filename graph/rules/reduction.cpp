@@ -53,14 +53,15 @@ void apply_mean(RuleContext& c, const OpRule&) {
   drop_dims(c, x, reduced);
 }
 
-void apply_extremum(RuleContext& c, const OpRule& rule) {
-  if (c.op().target.ends_with(".other"))
-    return find_rule("aten.maximum.default")->apply(c, *find_rule("aten.maximum.default"));
+void apply_extremum(RuleContext& c, const OpRule&) {
+  if (c.op().target.ends_with(".other")) {  // max(a, b) is the pointwise maximum
+    const OpRule& maximum = *find_rule("aten.maximum.default");
+    return maximum.apply(c, maximum);
+  }
   const ValueTerms& x = c.in("self");
   const std::vector<std::size_t> reduced = c.dims("dim", x.dims.size());
   for (std::size_t d : reduced) c.freeze(x.dims[d], FreezeWhy::Reduction);
   drop_dims(c, x, reduced);
-  static_cast<void>(rule);
 }
 
 void freeze_along(RuleContext& c, FreezeWhy why, bool keeps_zeros) {

@@ -36,8 +36,6 @@ void rewrite_size(RewriteContext& c) {
   c.resize_list(name, c.out_terms());
 }
 
-void apply_unflatten(RuleContext& c, const OpRule& rule) { apply_view(c, rule); }
-
 void rewrite_unflatten(RewriteContext& c) {
   const std::size_t dim = c.wrap(c.op().int_or("dim", 0), c.terms("self").size());
   const auto* sizes = c.op().find("sizes")->as<Arg::List>();
@@ -168,7 +166,7 @@ std::span<const OpRule> shape_rules() {
       {.name = "reshape_as", .apply = apply_view_as},
       {.name = "flatten", .apply = apply_view},
       {.name = "ravel", .apply = apply_view},
-      {.name = "unflatten", .apply = apply_unflatten, .rewrite = rewrite_unflatten},
+      {.name = "unflatten", .apply = apply_view, .rewrite = rewrite_unflatten},
       {.name = "squeeze", .apply = apply_squeeze},
       {.name = "unsqueeze", .apply = apply_unsqueeze},
       {.name = "permute", .apply = apply_permute},
