@@ -13,16 +13,6 @@
 namespace pollard::cli {
 namespace {
 
-UserError usage(std::string code, std::string subject, std::string message, std::string help) {
-  return UserError({.code = std::move(code),
-                    .exit = Exit::Usage,
-                    .subject = std::move(subject),
-                    .message = std::move(message),
-                    .where = {},
-                    .why = {},
-                    .help = std::move(help)});
-}
-
 std::string did_you_mean(const std::string& typed, const std::vector<std::string>& known) {
   const auto meant = closest(typed, known);
   return meant ? fmt::format("; did you mean \"{}\"?", *meant) : "";
@@ -40,8 +30,8 @@ void append_option_names(const CLI::App& app, std::vector<std::string>& names) {
 
 UserError unknown_command(const std::string& typed, const CommandLine& line) {
   const std::string hint = did_you_mean(typed, line.command_names());
-  return usage("E0201", "", fmt::format("unknown command \"{}\"{}", typed, hint),
-               hint.empty() ? help_hint(nullptr) : "");
+  return usage_error("E0201", "", fmt::format("unknown command \"{}\"{}", typed, hint),
+                     hint.empty() ? help_hint(nullptr) : "");
 }
 
 UserError unknown_option(const std::string& typed, const CommandLine& line) {
@@ -51,15 +41,15 @@ UserError unknown_option(const std::string& typed, const CommandLine& line) {
   const std::string name = typed.substr(0, typed.find('='));
   const std::string hint = did_you_mean(name, known);
   const std::string subject = line.selected() == nullptr ? "" : line.selected()->get_name();
-  return usage("E0202", subject, fmt::format("unknown option \"{}\"{}", name, hint),
-               hint.empty() ? help_hint(line.selected()) : "");
+  return usage_error("E0202", subject, fmt::format("unknown option \"{}\"{}", name, hint),
+                     hint.empty() ? help_hint(line.selected()) : "");
 }
 
 UserError unexpected(const std::string& typed, const CommandLine& line) {
   if (typed.size() > 1 && typed[0] == '-') return unknown_option(typed, line);
   if (line.selected() == nullptr) return unknown_command(typed, line);
-  return usage("E0204", line.selected()->get_name(), fmt::format("unexpected argument \"{}\"", typed),
-               help_hint(line.selected()));
+  return usage_error("E0204", line.selected()->get_name(), fmt::format("unexpected argument \"{}\"", typed),
+                     help_hint(line.selected()));
 }
 
 std::vector<std::string> missing_arguments(const CLI::App& app) {
@@ -73,7 +63,7 @@ UserError missing(const CLI::ParseError& error, const CommandLine& line) {
   const CLI::App* command = line.selected();
   const auto names = command == nullptr ? std::vector<std::string>{} : missing_arguments(*command);
   const std::string message = names.empty() ? error.what() : "needs " + join(names, " and ");
-  return usage("E0204", command == nullptr ? "" : command->get_name(), message, help_hint(command));
+  return usage_error("E0204", command == nullptr ? "" : command->get_name(), message, help_hint(command));
 }
 
 template <class... Kinds>
@@ -83,19 +73,29 @@ bool is_any(const CLI::ParseError& error) {
 
 }  // namespace
 
+UserError usage_error(std::string code, std::string subject, std::string message, std::string help) {
+  return UserError({.code = std::move(code),
+                    .exit = Exit::Usage,
+                    .subject = std::move(subject),
+                    .message = std::move(message),
+                    .where = {},
+                    .why = {},
+                    .help = std::move(help)});
+}
+
 UserError usage_error(const CLI::ParseError& error, const CommandLine& line) {
   const std::vector<std::string> left_over = line.root().remaining(true);
   if (!left_over.empty()) return unexpected(left_over.front(), line);
   const std::string subject = line.selected() == nullptr ? "" : line.selected()->get_name();
   if (is_any<CLI::RequiredError>(error)) return missing(error, line);
   if (is_any<CLI::ConfigError, CLI::FileError>(error))
-    return usage("E0209", "--config", error.what(),
-                 "the file holds option names as TOML keys, one [table] a command");
+    return usage_error("E0209", "--config", error.what(),
+                       "the file holds option names as TOML keys, one [table] a command");
   if (is_any<CLI::ExcludesError, CLI::RequiresError>(error))
-    return usage("E0206", subject, error.what(), help_hint(line.selected()));
+    return usage_error("E0206", subject, error.what(), help_hint(line.selected()));
   if (is_any<CLI::ConversionError, CLI::ValidationError>(error))
-    return usage("E0203", subject, error.what(), help_hint(line.selected()));
-  return usage("E0204", subject, error.what(), help_hint(line.selected()));
+    return usage_error("E0203", subject, error.what(), help_hint(line.selected()));
+  return usage_error("E0204", subject, error.what(), help_hint(line.selected()));
 }
 
 }  // namespace pollard::cli

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "cli/parse_errors.h"
 #include "cli/ui/format.h"
 #include "cli/ui/quantity.h"
 #include "cli/ui/text.h"
@@ -12,16 +13,6 @@
 
 namespace pollard::cli {
 namespace {
-
-UserError usage(std::string code, std::string subject, std::string message, std::string help = {}) {
-  return UserError({.code = std::move(code),
-                    .exit = Exit::Usage,
-                    .subject = std::move(subject),
-                    .message = std::move(message),
-                    .where = {},
-                    .why = {},
-                    .help = std::move(help)});
-}
 
 void add_targets(CLI::App& app, PlanArguments& a) {
   const auto target = [&](const char* name, std::string& value, const char* type, const char* text) {
@@ -64,8 +55,8 @@ std::vector<std::string> globs(const std::string& text) {
 std::pair<std::string, double> layer_ratio(const std::string& text) {
   const std::size_t equals = text.rfind('=');
   if (equals == std::string::npos || equals == 0)
-    throw usage("E0203", "--layer",
-                fmt::format("\"{}\" is not GLOB=RATIO, for example stages.2.*=0.7", text));
+    throw usage_error("E0203", "--layer",
+                      fmt::format("\"{}\" is not GLOB=RATIO, for example stages.2.*=0.7", text));
   return {text.substr(0, equals), parse_fraction(text.substr(equals + 1), "--layer")};
 }
 
@@ -74,10 +65,11 @@ void check_targets(const PlanArguments& a, const std::string& command) {
   const int budgets = given(a.ratio) + given(a.speedup) + given(a.parameters) + given(a.macs);
   const int shares = given(a.heads) + given(a.head_dim) + given(a.layers);
   if (budgets > 1)
-    throw usage("E0206", command, "takes one target", "choose one of --speedup, --ratio, --params, --macs");
+    throw usage_error("E0206", command, "takes one target",
+                      "choose one of --speedup, --ratio, --params, --macs");
   if (budgets + shares == 0)
-    throw usage("E0207", command, "needs a target: one of --speedup, --ratio, --params, --macs",
-                "half the multiply-accumulates, for example: --speedup 2x");
+    throw usage_error("E0207", command, "needs a target: one of --speedup, --ratio, --params, --macs",
+                      "half the multiply-accumulates, for example: --speedup 2x");
 }
 
 }  // namespace
