@@ -43,6 +43,7 @@ at::Tensor fresh(const at::Tensor& like, const Init& init, at::Generator generat
     case Init::Kind::TruncatedNormal: fill_truncated_normal(t, init.a, init.b, generator); break;
     case Init::Kind::XavierUniform: uniform(init.a * std::sqrt(6 / (fan.in + fan.out))); break;
     case Init::Kind::KaimingUniform: uniform(std::sqrt(6 / ((1 + init.a * init.a) * fan.in))); break;
+    case Init::Kind::KaimingNormalFanIn: t.normal_(0, std::sqrt(2 / fan.in), generator); break;
     case Init::Kind::KaimingNormalFanOut: t.normal_(0, std::sqrt(2 / fan.out), generator); break;
   }
   return t;

@@ -19,6 +19,7 @@ struct Init {
     XavierUniform,    ///< a = gain: uniform with bound gain * sqrt(6 / (fan_in + fan_out))
     KaimingUniform,  ///< bound sqrt(6 / ((1 + a^2) * fan_in)); a = sqrt(5) is PyTorch's default of Linear and
                      ///< Conv
+    KaimingNormalFanIn,   ///< standard deviation sqrt(2 / fan_in)
     KaimingNormalFanOut  ///< standard deviation sqrt(2 / fan_out)
   };
   Kind kind = Kind::Constant;
@@ -35,6 +36,7 @@ struct Init {
   }
   static Init xavier_uniform(double gain = 1) { return {.kind = Kind::XavierUniform, .a = gain}; }
   static Init kaiming_uniform(double slope) { return {.kind = Kind::KaimingUniform, .a = slope}; }
+  static Init kaiming_normal_fan_in() { return {.kind = Kind::KaimingNormalFanIn}; }
   static Init kaiming_normal_fan_out() { return {.kind = Kind::KaimingNormalFanOut}; }
   /// U(-1/sqrt(fan), 1/sqrt(fan)): PyTorch's default for biases and recurrent weights.
   static Init inverse_sqrt(std::int64_t fan);

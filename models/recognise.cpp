@@ -8,9 +8,13 @@
 
 #include "graph/error.h"
 #include "models/families/bert.h"
+#include "models/families/cifar_vgg.h"
+#include "models/families/densenet.h"
 #include "models/families/encoder_classifiers.h"
+#include "models/families/mobilenet_v2.h"
 #include "models/families/resnet.h"
 #include "models/families/rnn_classifier.h"
+#include "models/families/vit.h"
 #include "models/registry.h"
 
 namespace pollard::models {
@@ -124,6 +128,11 @@ const std::vector<Family>& families() {
       bert(),
       resnet(),
       cifar_resnet(),
+      cifar_vgg(),
+      mobilenet_v2(),
+      densenet(),
+      vit(),
+      torchvision_vit(),
       rnn_classifier(),
       agnews_lstm(),
       transformer_model(),

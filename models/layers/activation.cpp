@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/layers/activation.h"
 
+#include <ATen/ops/dropout.h>
 #include <ATen/ops/feature_dropout.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/hardtanh.h>
@@ -59,6 +60,8 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
   }
   POLLARD_CHECK(false, "activation");
 }
+
+at::Tensor dropped(const at::Tensor& x, double p, bool train) { return p > 0 ? at::dropout(x, p, train) : x; }
 
 at::Tensor drop_path(const at::Tensor& x, double p, bool train) {
   if (!train || p == 0) return x;

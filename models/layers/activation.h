@@ -16,6 +16,9 @@ enum class Activation : std::uint8_t { Relu, Relu6, Gelu, GeluTanh, Silu, Tanh, 
 Activation activation_from_name(std::string_view name);
 at::Tensor activate(const at::Tensor& x, Activation activation);
 
+/// Dropout that a probability of 0 leaves out of the program.
+at::Tensor dropped(const at::Tensor& x, double p, bool train);
+
 /// Stochastic depth: in train mode drops whole samples (dim 0) with probability p and scales the rest by
 /// 1/(1-p). Otherwise returns x itself and records nothing.
 at::Tensor drop_path(const at::Tensor& x, double p, bool train);

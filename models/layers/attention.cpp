@@ -53,15 +53,21 @@ at::Tensor MultiheadAttention::operator()(const at::Tensor& query, const at::Ten
                 at::linear(value, weights[2], biases[2]), mask);
 }
 
-FusedAttention::FusedAttention(std::int64_t width, std::int64_t h, Bias qkv_bias)
-    : qkv(width, 3 * width, qkv_bias), proj(width, width), heads(h) {
+FusedAttention::FusedAttention(std::int64_t width, std::int64_t h, Bias qkv_bias, Dropout p)
+    : qkv(width, 3 * width, qkv_bias), proj(width, width), heads(h), dropout(p) {
   children({{"qkv", qkv}, {"proj", proj}});
 }
+FusedAttention::FusedAttention(std::int64_t width, std::int64_t h, Bias qkv_bias)
+    : FusedAttention(width, h, qkv_bias, Dropout{}) {}
 
-at::Tensor FusedAttention::operator()(const at::Tensor& x) const {
+FusedAttention::Heads FusedAttention::project(const at::Tensor& x) const {
   const auto parts = qkv(x).chunk(3, -1);
-  return proj(merge_heads(
-      attention(split_heads(parts[0], heads), split_heads(parts[1], heads), split_heads(parts[2], heads))));
+  return {split_heads(parts[0], heads), split_heads(parts[1], heads), split_heads(parts[2], heads)};
+}
+
+at::Tensor FusedAttention::attend(const Heads& h, const at::Tensor& mask) const {
+  const at::Tensor y = attention(h.q, h.k, h.v, {.mask = mask, .dropout = training() ? dropout.weights : 0});
+  return dropped(proj(merge_heads(y)), dropout.output, training());
 }
 
 Mlp::Mlp(std::int64_t width, std::int64_t hidden, Activation act, Bias bias, std::int64_t out)
@@ -69,7 +75,10 @@ Mlp::Mlp(std::int64_t width, std::int64_t hidden, Activation act, Bias bias, std
   children({{"fc1", fc1}, {"fc2", fc2}});
 }
 
-at::Tensor Mlp::operator()(const at::Tensor& x) const { return fc2(activate(fc1(x), activation)); }
+at::Tensor Mlp::operator()(const at::Tensor& x) const {
+  const at::Tensor hidden = dropped(activate(fc1(x), activation), dropout, training());
+  return dropped(fc2(hidden), dropout, training());
+}
 
 EncoderLayer::EncoderLayer(std::int64_t width, std::int64_t heads, std::int64_t hidden, Options o)
     : self_attn(width, heads, Bias::Yes, o.dropout),

@@ -48,16 +48,30 @@ struct MultiheadAttention : Module {
 
 /// timm's attention: qkv.{weight [3d, d], bias}, proj.{weight, bias}; x [B, T, d].
 struct FusedAttention : Module {
+  struct Heads {
+    at::Tensor q, k, v;  ///< [B, heads, T, d / heads]
+  };
+  struct Dropout {
+    double weights = 0, output = 0;
+  };
   Linear qkv, proj;
   std::int64_t heads;
+  Dropout dropout;
   FusedAttention(std::int64_t width, std::int64_t heads, Bias qkv_bias = Bias::Yes);
-  at::Tensor operator()(const at::Tensor& x) const;
+  FusedAttention(std::int64_t width, std::int64_t heads, Bias qkv_bias, Dropout dropout);
+  /// The two halves of the whole, for networks that look at the keys or have a mask.
+  Heads project(const at::Tensor& x) const;
+  at::Tensor attend(const Heads& h, const at::Tensor& mask = {}) const;
+  at::Tensor operator()(const at::Tensor& x, const at::Tensor& mask = {}) const {
+    return attend(project(x), mask);
+  }
 };
 
-/// timm's two-layer perceptron: fc2(act(fc1(x))).
+/// timm's two-layer perceptron: fc2(act(fc1(x))), with dropout after each.
 struct Mlp : Module {
   Linear fc1, fc2;
   Activation activation;
+  double dropout = 0;
   Mlp(std::int64_t width, std::int64_t hidden, Activation activation = Activation::Gelu,
       Bias bias = Bias::Yes,
       std::int64_t out = 0);  ///< out 0 = width
