@@ -28,6 +28,11 @@ std::string short_list(const std::vector<std::string>& names) {
   return printable(join(shown, ", ")) + rest;
 }
 
+// A weight or buffer of the file, under the first of its names.
+bool stored_here(const graph::Input& input) {
+  return input.kind != graph::Input::Kind::User && !input.constant && input.tied_to.empty();
+}
+
 template <class Field>
 std::int64_t sum(const std::vector<Health::Tensor>& tensors, Field field) {
   std::int64_t total = 0;
@@ -48,8 +53,7 @@ Health check_health(const models::Model& model, const graph::Dependencies& depen
   Health health;
   for (const graph::Input& input : model.program.inputs) {
     const auto found = model.weights.find(input.source);
-    const bool owner = input.kind != graph::Input::Kind::User && !input.constant && input.tied_to.empty();
-    if (!owner || found == model.weights.end() || !found->second.is_floating_point()) continue;
+    if (!stored_here(input) || found == model.weights.end() || !found->second.is_floating_point()) continue;
     models::io::throw_if_cancelled();
     const models::io::NonFinite bad = models::io::count_nonfinite(found->second);
     health.tensors.push_back({.name = input.source,
@@ -66,6 +70,17 @@ Health check_health(const models::Model& model, const graph::Dependencies& depen
     if (input.kind == graph::Input::Kind::Parameter) health.unused.push_back(input.source);
   }
   return health;
+}
+
+void require_finite(const models::Model& model) {
+  for (const graph::Input& input : model.program.inputs) {
+    const auto found = model.weights.find(input.source);
+    if (!stored_here(input) || found == model.weights.end() || !found->second.is_floating_point()) continue;
+    models::io::throw_if_cancelled();
+    // An infinite buffer is a mask; a NaN is a mistake anywhere.
+    if (input.kind == graph::Input::Kind::Parameter || models::io::count_nonfinite(found->second).nan > 0)
+      models::io::check_numerics(input.source, found->second);
+  }
 }
 
 std::vector<std::string> health_lines(const Health& health) {

@@ -28,6 +28,9 @@ struct Health {
 };
 Health check_health(const models::Model& model, const graph::Dependencies& dependencies);
 
+/// Throws UserError E0350 for the first parameter with NaN or infinite values, or buffer with NaN.
+void require_finite(const models::Model& model);
+
 /// The lines of `inspect`'s summary, one a subject.
 std::vector<std::string> health_lines(const Health& health);
 /// One row a tensor that has something to tell.

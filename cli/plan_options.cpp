@@ -42,6 +42,8 @@ void add_scope(CLI::App& app, PlanArguments& a) {
       ->group("More");
   option("--max-ratio", a.max_ratio, "R", "no group loses a larger share")->group("More");
   app.add_flag("--exact", a.exact, "only groups whose removal is exact, none renormalised")->group("Scope");
+  app.add_flag("--allow-nonfinite", a.allow_nonfinite, "NaN and infinite weights: keep their units, go on")
+      ->group("More");
 }
 
 std::optional<double> fraction(const std::string& text, const char* option) {
@@ -97,6 +99,7 @@ pruning::PlanOptions plan_options(const PlanArguments& a, const std::string& com
   options.max_ratio = parse_fraction(a.max_ratio, "--max-ratio");
   options.round_to = a.round_to;
   options.exact_only = a.exact;
+  options.allow_nonfinite = a.allow_nonfinite;
   options.seed = seed;
   return options;
 }
@@ -114,6 +117,7 @@ std::string as_typed(const PlanArguments& a) {
   if (a.round_to != 1) out += fmt::format(" --round-to {}", a.round_to);
   if (a.min_width != 1) out += fmt::format(" --min-width {}", a.min_width);
   if (a.max_ratio != "1") out += " --max-ratio " + a.max_ratio;
+  if (a.allow_nonfinite) out += " --allow-nonfinite";
   return out + (a.exact ? " --exact" : "");
 }
 

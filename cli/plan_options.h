@@ -15,7 +15,7 @@ struct PlanArguments {
   std::string layers, ignore, only;
   std::string scope, criterion = "magnitude", max_ratio = "1";
   std::int64_t round_to = 1, min_width = 1;
-  bool exact = false;
+  bool exact = false, allow_nonfinite = false;
 };
 void add_plan_options(CLI::App& app, PlanArguments& arguments);
 

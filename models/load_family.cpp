@@ -24,20 +24,27 @@ std::string listed(const std::vector<std::string>& names, std::size_t longest) {
 
 std::string percent(double fraction) { return std::to_string(static_cast<int>(100 * fraction)) + " %"; }
 
+std::string family_names() {
+  std::string out;
+  for (const Family& family : families()) out += (out.empty() ? "" : ", ") + family.name;
+  return out;
+}
+
 UserError no_family(const std::vector<Match>& matches) {
   const Match& best = matches.front();
   std::string nearest;
   for (std::size_t i = 0; i < std::min<std::size_t>(3, matches.size()); ++i)
     nearest += (i ? ", " : "") + matches[i].family->name + " (" + percent(matches[i].score()) + ")";
   std::string why = "nearest families by the share of names that match: " + nearest;
+  if (!best.problem.empty()) why += "; its sizes are none of " + best.family->name + "'s: " + best.problem;
   if (!best.missing.empty()) why += "; missing for " + best.family->name + ": " + listed(best.missing, 10);
   if (!best.unexpected.empty()) why += "; not part of it: " + listed(best.unexpected, 10);
   return UserError({.code = "E0420",
                     .exit = Exit::Unsupported,
                     .message = "the tensors' names fit no built-in family",
                     .why = why,
-                    .help = "export the network with torch.export and use the .pt2 file, or name a family "
-                            "with --family"});
+                    .help = "export the network with torch.export and use the .pt2 file, or name the family "
+                            "and its sizes with --family and --spec"});
 }
 
 UserError wrong_shapes(const Match& match) {
@@ -61,6 +68,11 @@ Shapes shapes_of(const Weights& tensors) {
 
 /// The family the user named, or the one whose names and shapes all fit.
 Match choose(const Shapes& shapes, const LoadOptions& options, std::string_view config_json) {
+  if (shapes.map().empty())
+    throw UserError({.code = "E0423",
+                     .exit = Exit::Unsupported,
+                     .message = "the file holds no weights",
+                     .help = "save a state dict: torch.save(model.state_dict(), f)"});
   const std::string config = options.spec_json.empty() ? std::string(config_json) : options.spec_json;
   std::vector<Match> matches;
   if (options.family.empty()) {
@@ -72,8 +84,10 @@ Match choose(const Shapes& shapes, const LoadOptions& options, std::string_view 
                        .exit = Exit::Unsupported,
                        .subject = io::printable(options.family),
                        .message = "is no built-in family",
-                       .help = "pollard models lists them"});
-    matches.push_back(match(*family, shapes, config));
+                       .why = "there are " + family_names(),
+                       .help = "pollard models tells what they are"});
+    matches.push_back(options.spec_json.empty() ? match(*family, shapes, config)
+                                                : match_as(*family, shapes, options.spec_json));
   }
   const Match& best = matches.front();
   if (best.spec_json.empty() || !best.missing.empty()) throw no_family(matches);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "graph/error.h"
+#include "models/io/atomic_file.h"
 #include "models/io/checkpoint.h"
 #include "models/io/file.h"
 #include "models/io/pt2_reader.h"
@@ -90,17 +91,22 @@ Model load(const fs::path& path, const LoadOptions& options) {
   return load_checkpoint(path, options);
 }
 
-void save(const Model& model, const fs::path& path, const SaveOptions& options) {
-  if (path.extension() == ".pt2")
-    io::save_pt2(model, path, options.force);
-  else if (path.extension() == ".safetensors")
-    io::save_safetensors(path, tensors_of(model), metadata_of(model), options.force);
-  else
+void check_save_path(const fs::path& path, const std::vector<fs::path>& inputs, bool force) {
+  io::check_output_path(path, inputs, force);
+  if (path.extension() != ".pt2" && path.extension() != ".safetensors")
     throw UserError({.code = "E0226",
                      .exit = Exit::Usage,
                      .subject = path.string(),
                      .message = "the output's extension says no known format",
                      .help = "end it in .pt2 or .safetensors"});
+}
+
+void save(const Model& model, const fs::path& path, const SaveOptions& options) {
+  check_save_path(path, {}, options.force);
+  if (path.extension() == ".pt2")
+    io::save_pt2(model, path, options.force);
+  else
+    io::save_safetensors(path, tensors_of(model), metadata_of(model), options.force);
 }
 
 }  // namespace pollard::models

@@ -38,6 +38,11 @@ struct LoadOptions {
 /// Throws UserError (Exit::BadFile or Exit::Unsupported) and leaves nothing behind.
 Model load(const std::filesystem::path& path, const LoadOptions& options = {});
 
+/// Throws UserError for an output that save() could not write, before any work is done: what check_output_path
+/// refuses, and E0226 for an extension that says no known format.
+void check_save_path(const std::filesystem::path& path, const std::vector<std::filesystem::path>& inputs,
+                     bool force);
+
 struct SaveOptions {
   bool force = false;  ///< overwrite an existing file
 };

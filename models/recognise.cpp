@@ -15,6 +15,7 @@
 #include "models/families/resnet.h"
 #include "models/families/rnn_classifier.h"
 #include "models/families/vit.h"
+#include "models/io/json.h"
 #include "models/registry.h"
 
 namespace pollard::models {
@@ -97,16 +98,17 @@ Shapes network_shapes(const Family& family, const Shapes& file) {
   });
 }
 
-/// Matches under one way of finding the spec; nothing when it fails.
+/// Matches under one way of finding the spec; nothing when it fails, and why when the names are the family's.
 std::optional<Match> match_with(const Family& family, const Shapes& shapes,
-                                const std::function<std::string()>& spec) {
+                                const std::function<std::string()>& spec, std::string* problem = nullptr) {
   Match match{.family = &family};
   try {
     match.spec_json = family.complete(spec());
     match_names(family, shapes, match);
     return match;
   } catch (const Shapes::Missing&) {  // not its names
-  } catch (const UserError&) {        // sizes that no member of the family has
+  } catch (const UserError& error) {  // sizes that no member of the family has
+    if (problem) *problem = error.what();
   }
   return std::nullopt;
 }
@@ -180,10 +182,19 @@ Match match(const Family& family, const Shapes& file, std::string_view config_js
     const auto configured = [&] { return spec_from(family, file, config_json, ""); };
     if (auto fits = match_with(family, shapes, configured); fits && fits->complete()) return *fits;
   }
-  if (auto fits = match_with(family, shapes, [&] { return family.spec_from_shapes(shapes); })) return *fits;
   Match none{.family = &family};
+  if (auto fits = match_with(
+          family, shapes, [&] { return family.spec_from_shapes(shapes); }, &none.problem))
+    return *fits;
   match_patterns(family, shapes, none);
   return none;
+}
+
+Match match_as(const Family& family, const Shapes& file, std::string_view spec_json) {
+  io::parse_json(spec_json, "--spec");
+  Match match{.family = &family, .spec_json = spec_from(family, file, spec_json, "")};
+  match_names(family, network_shapes(family, file), match);
+  return match;
 }
 
 std::vector<Match> recognise(const Shapes& shapes, std::string_view config_json) {

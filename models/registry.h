@@ -24,7 +24,8 @@ struct Match {
   std::vector<std::string> missing;                  ///< names the network needs and the file lacks
   std::vector<std::string> unexpected;
   std::vector<std::string> wrong_shapes;  ///< "fc.weight is [10,512], expected [1000,512]"
-  double score() const;                   ///< matched / all names, 0..1
+  std::string problem;   ///< why the sizes that names and shapes show are no spec of the family, or ""
+  double score() const;  ///< matched / all names, 0..1
   bool complete() const { return missing.empty() && wrong_shapes.empty(); }
 };
 
@@ -39,6 +40,9 @@ std::string spec_from(const Family& family, const Shapes& shapes, std::string_vi
 
 /// One family against a checkpoint. A configuration that makes names or shapes disagree is left aside.
 Match match(const Family& family, const Shapes& shapes, std::string_view config_json = {});
+/// One family under exactly this spec (the family's fields, or the reference's configuration). Throws UserError
+/// E0326 (no JSON), E0414 (out of range), before anything is allocated.
+Match match_as(const Family& family, const Shapes& shapes, std::string_view spec_json);
 /// All of them, best first.
 std::vector<Match> recognise(const Shapes& shapes, std::string_view config_json = {});
 

@@ -22,7 +22,7 @@ std::vector<graph::ValueId> tensor_inputs(const graph::Program& program) {
 
 [[noreturn]] void misfit(const std::filesystem::path& path, const std::string& message) {
   throw UserError(
-      {.code = "E0330",
+      {.code = "E0390",
        .exit = Exit::BadFile,
        .subject = path.filename().string(),
        .message = message,
@@ -78,7 +78,7 @@ graph::Program with_batch(const graph::Program& program, const graph::Dependenci
     const graph::AxisIndex axis = d.axis_of(term);
     if (axis < 0 || d.terms.kind(term) != graph::Terms::Kind::Axis)
       throw UserError(
-          {.code = "E0331",
+          {.code = "E0391",
            .exit = Exit::Unsupported,
            .subject = value.name,
            .message = "its first dimension is no batch that can be lengthened",

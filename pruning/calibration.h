@@ -17,12 +17,12 @@ struct CalibrationSet {
 };
 
 /// Reads tensors named like the program's user inputs, or in order when names differ, from a .safetensors file.
-/// Throws UserError E0330 when count, dtype or the shape of a sample does not fit the program.
+/// Throws UserError E0390 when count, dtype or the shape of a sample does not fit the program.
 CalibrationSet read_calibration(const std::filesystem::path& path, const graph::Program& program);
 
 /// The program for `batch` samples: exported with a fixed batch size, its size arguments follow the batch axis the
 /// way they follow a pruned one. Programs whose batch is symbolic are returned unchanged.
-/// Throws UserError E0331 when an input has no batch dimension that stays one axis.
+/// Throws UserError E0391 when an input has no batch dimension that stays one axis.
 graph::Program with_batch(const graph::Program& program, const graph::Dependencies& dependencies,
                           std::int64_t batch);
 

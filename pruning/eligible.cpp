@@ -58,12 +58,7 @@ void set_limits(Class& c, const PlanOptions& options) {
   if (c.step > 1) {
     // The first step goes down to the next multiple, later ones from multiple to multiple.
     c.first_step = c.size % c.step == 0 ? c.step : c.size % c.step;
-    if (c.size <= c.step)
-      c.removable = 0;
-    else if (c.removable >= c.first_step)
-      c.removable = c.first_step + (c.removable - c.first_step) / c.step * c.step;
-    else
-      c.removable = 0;
+    c.removable = c.size <= c.step ? 0 : whole_steps(c, c.removable);
   }
   if (c.removable > 0 || !c.kept_whole.empty()) return;
   c.kept_whole = c.step > 1 ? "no narrower multiple of " + std::to_string(c.step) +
@@ -72,6 +67,10 @@ void set_limits(Class& c, const PlanOptions& options) {
 }
 
 }  // namespace
+
+std::int64_t whole_steps(const Class& c, std::int64_t units) {
+  return units < c.first_step ? 0 : c.first_step + (units - c.first_step) / c.step * c.step;
+}
 
 bool glob_match(std::string_view pattern, std::string_view name) {
   std::size_t p = 0, n = 0, star = std::string_view::npos, mark = 0;

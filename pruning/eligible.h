@@ -23,6 +23,9 @@ struct Class {
   bool takes_part() const { return kept_whole.empty() && removable > 0; }
 };
 
+/// The most units not above `units` that the class can lose in its steps.
+std::int64_t whole_steps(const Class& c, std::int64_t units);
+
 /// The classes of all groups under the options: who takes part, how far each may shrink, and why not.
 std::vector<Class> classes_of(const models::Model& model, const graph::Dependencies& dependencies,
                               const PlanOptions& options);

@@ -38,6 +38,7 @@ struct PlanOptions {
   double max_ratio = 1.0;                              ///< no group loses a larger share
   std::int64_t round_to = 1;                           ///< widths stay multiples of this
   bool exact_only = false;                             ///< leave renormalised groups whole
+  bool allow_nonfinite = false;  ///< keep units without a finite score whole instead of refusing (E0325)
   std::uint64_t seed = 0;
 };
 
@@ -67,7 +68,7 @@ Plan make_plan(const models::Model& model, const graph::Dependencies& dependenci
 /// changes its name, original shape and the kept indices of each changed dimension. Bit for bit reproducible.
 std::string to_json(const Plan& plan, const models::Model& model, const graph::Dependencies& dependencies);
 
-/// Reads such a JSON back against the same model. Throws UserError E0320..E0324 (Exit::BadFile) when it belongs to
+/// Reads such a JSON back against the same model. Throws UserError E0380..E0384 (Exit::BadFile) when it belongs to
 /// another model, or its indices are unsorted, duplicate, out of range or leave nothing.
 Plan plan_from_json(std::string_view json, const models::Model& model,
                     const graph::Dependencies& dependencies);

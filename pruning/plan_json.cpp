@@ -8,6 +8,7 @@
 
 #include "graph/error.h"
 #include "models/io/json.h"
+#include "models/io/text.h"
 #include "pruning/plan.h"
 
 namespace pollard::pruning {
@@ -24,6 +25,7 @@ json options_json(const PlanOptions& o) {
            {"max_ratio", o.max_ratio},
            {"round_to", o.round_to},
            {"exact", o.exact_only},
+           {"allow_nonfinite", o.allow_nonfinite},
            {"seed", o.seed},
            {"ignore", o.ignore},
            {"only", o.only}};
@@ -92,22 +94,23 @@ json parameters_json(const Plan& plan, const models::Model& model, const Depende
 constexpr const char* kMakeAgain = "make the plan again from this model: pollard plan MODEL -o plan.json";
 
 std::vector<std::int64_t> checked_indices(const json& list, const std::string& id, std::int64_t size) {
-  if (!list.is_array()) refuse("E0321", "group " + id + " has no list \"removed\"", kMakeAgain);
+  if (!list.is_array()) refuse("E0381", "group " + id + " has no list \"removed\"", kMakeAgain);
   std::vector<std::int64_t> out;
   for (const json& item : list) {
     if (!item.is_number_integer())
-      refuse("E0321", "group " + id + ": a removed index is not an integer", kMakeAgain);
+      refuse("E0381", "group " + id + ": a removed index is not an integer", kMakeAgain);
     const auto index = item.get<std::int64_t>();
     if (index < 0 || index >= size)
-      refuse("E0322",
-             "group " + id + ": index " + std::to_string(index) + " of " + std::to_string(size) + " units",
+      refuse("E0382",
+             "group " + id + ": index " + std::to_string(index) + " out of range: " + std::to_string(size) +
+                 " units",
              kMakeAgain);
     if (!out.empty() && index <= out.back())
-      refuse("E0323", "group " + id + ": removed indices are not sorted and distinct", kMakeAgain);
+      refuse("E0383", "group " + id + ": removed indices are not sorted and distinct", kMakeAgain);
     out.push_back(index);
   }
   if (static_cast<std::int64_t>(out.size()) >= size)
-    refuse("E0324", "group " + id + ": no unit would be left", kMakeAgain);
+    refuse("E0384", "group " + id + ": no unit would be left", kMakeAgain);
   return out;
 }
 
@@ -120,7 +123,7 @@ void follow_ties(Plan& plan, const Dependencies& d) {
     if (tie < 0) continue;
     const auto [found, fresh] = count.emplace(tie, group.removed.size());
     if (!fresh && found->second != group.removed.size())
-      refuse("E0322", "group " + g.id + " must lose as many units as the groups it is tied to", kMakeAgain);
+      refuse("E0382", "group " + g.id + " must lose as many units as the groups it is tied to", kMakeAgain);
   }
   for (std::size_t a = 0; a < d.axes.size(); ++a) {
     const graph::Axis& axis = d.axes[a];
@@ -128,6 +131,16 @@ void follow_ties(Plan& plan, const Dependencies& d) {
     for (std::size_t i = 0; i < count[axis.tie]; ++i)
       plan.removal.removed[a].push_back(static_cast<std::int64_t>(i));
   }
+}
+
+void require_schema(const json& in) {
+  const json schema = in.is_object() ? in.value("schema", json()) : json();
+  if (schema == kSchema) return;
+  refuse("E0381",
+         schema.is_string()
+             ? "is a " + models::io::in_quotes(schema.get<std::string>()) + ", not a " + kSchema
+             : "not a " + std::string(kSchema) + " document",
+         kMakeAgain);
 }
 
 void read_options(const json& text, PlanOptions& o) {
@@ -144,6 +157,7 @@ void read_options(const json& text, PlanOptions& o) {
   if (text.contains("scope") && text["scope"].is_string())
     o.scope = scope_from_string(text["scope"].get<std::string>());
   o.exact_only = text.value("exact", false);
+  o.allow_nonfinite = text.value("allow_nonfinite", false);
   o.min_width = text.value("min_width", std::int64_t{1});
   o.max_ratio = text.value("max_ratio", 1.0);
   o.round_to = text.value("round_to", std::int64_t{1});
@@ -165,38 +179,38 @@ std::string to_json(const Plan& plan, const models::Model& model, const Dependen
 
 Plan plan_from_json(std::string_view text, const models::Model& model, const Dependencies& d) {
   const json in = models::io::parse_json(text, "plan");
-  if (!in.is_object() || in.value("schema", json()) != kSchema || !in.contains("groups") ||
-      !in["groups"].is_array())
-    refuse("E0321", "not a " + std::string(kSchema) + " document", kMakeAgain);
+  require_schema(in);
   const std::string hash = in.contains("input") && in["input"].is_object() &&
                                    in["input"].contains("sha256") && in["input"]["sha256"].is_string()
                                ? in["input"]["sha256"].get<std::string>()
                                : "";
   if (hash != model.sha256)
-    refuse("E0320",
+    refuse("E0380",
            "was made for another file: sha256 " + hash.substr(0, 12) + " there, " +
                model.sha256.substr(0, 12) + " here",
            kMakeAgain);
+  if (!in.contains("groups") || !in["groups"].is_array())
+    refuse("E0381", "has no list \"groups\"", kMakeAgain);
   Plan plan{
       .options = {}, .removal = graph::Removal(d), .groups = {}, .before = {}, .after = {}, .warnings = {}};
   try {
     if (in.contains("options") && in["options"].is_object()) read_options(in["options"], plan.options);
   } catch (const json::exception& error) {
-    refuse("E0321", std::string("an option has the wrong type: ") + error.what(), kMakeAgain);
+    refuse("E0381", std::string("an option has the wrong type: ") + error.what(), kMakeAgain);
   }
   std::map<std::string, const json*> by_id;
   for (const json& group : in["groups"]) {
     if (!group.is_object() || !group.contains("id") || !group["id"].is_string())
-      refuse("E0321", "a group has no id", kMakeAgain);
+      refuse("E0381", "a group has no id", kMakeAgain);
     if (!by_id.emplace(group["id"].get<std::string>(), &group).second)
-      refuse("E0323", "group " + group["id"].get<std::string>() + " stands twice", kMakeAgain);
+      refuse("E0383", "group " + group["id"].get<std::string>() + " stands twice", kMakeAgain);
   }
-  if (by_id.size() > d.groups.size()) refuse("E0320", "has groups this model does not have", kMakeAgain);
+  if (by_id.size() > d.groups.size()) refuse("E0380", "has groups this model does not have", kMakeAgain);
   for (std::int32_t g = 0; g < static_cast<std::int32_t>(d.groups.size()); ++g) {
     const graph::Group& group = d.groups[static_cast<std::size_t>(g)];
     const auto found = by_id.find(group.id);
     if (found == by_id.end())
-      refuse("E0320", "does not name group " + group.id + " of this model", kMakeAgain);
+      refuse("E0380", "does not name group " + group.id + " of this model", kMakeAgain);
     const json removed = found->second->contains("removed") ? (*found->second)["removed"] : json();
     plan.groups.push_back(
         {.group = g,

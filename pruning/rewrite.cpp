@@ -89,16 +89,20 @@ Program resize(const Program& program, const Dependencies& dependencies, const R
   return out;
 }
 
-kernels::Weights slice_weights(const models::Model& model, const Dependencies& dependencies,
-                               const Removal& removal) {
+kernels::Weights slice_weights(const Program& program, kernels::Weights weights,
+                               const Dependencies& dependencies, const Removal& removal) {
   kernels::Weights out;
-  for (const graph::Input& input : model.program.inputs) {
+  for (const graph::Input& input : program.inputs) {
     if (input.constant || input.kind == graph::Input::Kind::User) continue;
     if (!input.tied_to.empty()) {
       out[input.source] = out.at(input.tied_to);
+      weights.erase(input.source);
       continue;
     }
-    const at::Tensor& original = model.weights.at(input.source);
+    const auto found = weights.find(input.source);
+    POLLARD_CHECK(found != weights.end(), "weight missing: " + input.source);
+    const at::Tensor original = std::move(found->second);
+    weights.erase(found);
     const auto kept = kept_of(dependencies, input.value, removal);
     at::Tensor sliced = kept.empty() ? original : kernels::slice_gather(original, kept);
     sliced.set_requires_grad(original.requires_grad());
@@ -107,11 +111,10 @@ kernels::Weights slice_weights(const models::Model& model, const Dependencies& d
   return out;
 }
 
-models::Model prune(const models::Model& model, const Dependencies& dependencies, const Removal& removal) {
-  models::Model out = model;
-  out.program = rewrite(model.program, dependencies, removal);
-  out.weights = slice_weights(model, dependencies, removal);
-  return out;
+models::Model prune(models::Model model, const Dependencies& dependencies, const Removal& removal) {
+  model.weights = slice_weights(model.program, std::move(model.weights), dependencies, removal);
+  model.program = rewrite(model.program, dependencies, removal);
+  return model;
 }
 
 }  // namespace pollard::pruning

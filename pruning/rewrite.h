@@ -16,12 +16,13 @@ graph::Program rewrite(const graph::Program& program, const graph::Dependencies&
 graph::Program resize(const graph::Program& program, const graph::Dependencies& dependencies,
                       const graph::Removal& removal, const graph::Widths& widths);
 
-/// The smaller weights: byte slices of the originals, no arithmetic. Tied names stay one tensor.
-kernels::Weights slice_weights(const models::Model& model, const graph::Dependencies& dependencies,
-                               const graph::Removal& removal);
+/// The smaller weights: byte slices of the originals, no arithmetic. Tied names stay one tensor. A weight given away
+/// (`std::move(weights)`) is released as soon as it is sliced, so both networks are never in memory whole.
+kernels::Weights slice_weights(const graph::Program& program, kernels::Weights weights,
+                               const graph::Dependencies& dependencies, const graph::Removal& removal);
 
-/// Both, as a model. Metadata is not touched.
-models::Model prune(const models::Model& model, const graph::Dependencies& dependencies,
+/// Both, as a model. Metadata is not touched. `model` is by value: moved in, it is consumed weight by weight.
+models::Model prune(models::Model model, const graph::Dependencies& dependencies,
                     const graph::Removal& removal);
 
 }  // namespace pollard::pruning

@@ -28,6 +28,7 @@ class Selection {
     const auto criterion = make_criterion(options.criterion);
     scores_ = criterion->score({.model = model, .dependencies = d, .seed = options.seed});
     sort_units();
+    keep_nonfinite_whole();
     taken_.assign(classes_.size(), 0);
     for (std::size_t c = 0; c < classes_.size(); ++c)
       if (classes_[c].takes_part() && classes_[c].ratio) taken_[c] = share(classes_[c], *classes_[c].ratio);
@@ -52,35 +53,49 @@ class Selection {
  private:
   Scope scope() const { return options_.scope.value_or(options_.ratio ? Scope::Local : Scope::Global); }
 
-  /// Units of each group, least important first; ties by index.
+  /// Units of each group, least important first; ties by index. Without a finite score a unit comes last.
   void sort_units() {
-    for (const std::vector<double>& scores : scores_.by_group) {
+    for (std::vector<double>& scores : scores_.by_group) {
       std::vector<std::int64_t> order(scores.size());
       std::iota(order.begin(), order.end(), 0);
-      for (double score : scores)
-        if (!std::isfinite(score)) refuse_nonfinite();
+      for (double& score : scores) {
+        if (std::isfinite(score)) continue;
+        if (!options_.allow_nonfinite) refuse_nonfinite();
+        score = INFINITY;  // NaN has no place in an order
+      }
       std::ranges::stable_sort(order, {},
                                [&](std::int64_t i) { return scores[static_cast<std::size_t>(i)]; });
       order_.push_back(std::move(order));
     }
   }
 
+  void keep_nonfinite_whole() {
+    if (!options_.allow_nonfinite) return;
+    for (Class& c : classes_) {
+      for (std::int32_t g : c.groups)
+        c.removable = std::min<std::int64_t>(
+            c.removable, std::ranges::count_if(scores_.by_group[static_cast<std::size_t>(g)],
+                                               [](double score) { return std::isfinite(score); }));
+      c.removable = whole_steps(c, c.removable);
+      if (c.removable == 0 && c.kept_whole.empty()) c.kept_whole = "too few units have a finite score";
+    }
+  }
+
   [[noreturn]] static void refuse_nonfinite() {
-    throw UserError({.code = "E0325",
-                     .exit = Exit::BadFile,
-                     .subject = "scores",
-                     .message = "a unit has no finite score",
-                     .where = {},
-                     .why = "the weights hold NaN or infinite values",
-                     .help = "look for them with: pollard inspect FILE"});
+    throw UserError(
+        {.code = "E0325",
+         .exit = Exit::BadFile,
+         .subject = "scores",
+         .message = "a unit has no finite score",
+         .where = {},
+         .why = "the weights hold NaN or infinite values",
+         .help = "look for them with: pollard inspect FILE; --allow-nonfinite keeps such units whole"});
   }
 
   /// How many units a share of a class is, in whole steps.
   std::int64_t share(const Class& c, double ratio) const {
-    const auto wanted = std::min(
-        c.removable, static_cast<std::int64_t>(std::floor(static_cast<double>(c.size) * ratio + 1e-9)));
-    if (c.step == 1) return wanted;
-    return wanted < c.first_step ? 0 : c.first_step + (wanted - c.first_step) / c.step * c.step;
+    return whole_steps(c, std::min(c.removable, static_cast<std::int64_t>(
+                                                    std::floor(static_cast<double>(c.size) * ratio + 1e-9))));
   }
 
   /// Mean score of the k-th least important unit over the class's groups.

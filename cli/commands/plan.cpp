@@ -7,6 +7,7 @@
 
 #include "cli/command_line.h"
 #include "cli/commands/commands.h"
+#include "cli/health.h"
 #include "cli/model_input.h"
 #include "cli/plan_options.h"
 #include "cli/plan_report.h"
@@ -28,6 +29,7 @@ struct Options {
 Exit run_sweep(const Options& options, Context& context) {
   const std::vector<double> ratios = parse_range(options.sweep, "--sweep");
   const AnalysedModel m = load_and_analyse(options.file, options.input);
+  if (!options.plan.allow_nonfinite) require_finite(m.model);
   PlanArguments arguments = options.plan;
   Table table({{"ratio", true}, {"parameters", true}, {"MACs", true}, {"fewer MACs", true}});
   Json points = Json::array();
@@ -53,6 +55,7 @@ Exit run_plan(const Options& options, Context& context) {
   if (!options.sweep.empty()) return run_sweep(options, context);
   const auto settings = plan_options(options.plan, "plan", context.globals().seed);
   const AnalysedModel m = load_and_analyse(options.file, options.input);
+  if (!options.plan.allow_nonfinite) require_finite(m.model);
   const pruning::Plan plan = pruning::make_plan(m.model, m.dependencies, settings);
   const std::string json = pruning::to_json(plan, m.model, m.dependencies);
   if (!options.output.empty()) write_text_file(options.output, json + "\n", options.force);

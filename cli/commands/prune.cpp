@@ -5,6 +5,7 @@
 
 #include "cli/command_line.h"
 #include "cli/commands/commands.h"
+#include "cli/health.h"
 #include "cli/model_input.h"
 #include "cli/plan_options.h"
 #include "cli/plan_report.h"
@@ -87,8 +88,9 @@ Exit conclude(const Options& options, const Outcome& outcome, bool written, Cont
 
 Exit run_prune(Options& options, Context& context) {
   if (options.plan_file.empty()) plan_options(options.plan, "prune", context.globals().seed);
-  if (!options.dry_run) models::io::check_output_path(options.out, {options.in}, options.force);
+  if (!options.dry_run) models::check_save_path(options.out, {options.in}, options.force);
   const AnalysedModel m = load_and_analyse(options.in, options.input);
+  if (!options.plan.allow_nonfinite) require_finite(m.model);
   const auto samples = samples_for(options, m);
   pruning::Plan plan = choose(options, m, context);
   report_plan(plan, m.dependencies, context);

@@ -43,6 +43,9 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "that contradict each other. A network pruned elsewhere looks like this.",
      "error[E0422] resnet: the names fit, but 3 tensors have another shape",
      "Give the specification with --spec, or export the network with torch.export."},
+    {"E0423", Exit::Unsupported, "no weights",
+     "The file is sound but holds no tensor, so there is no network to recognise in it.",
+     "error[E0423] the file holds no weights", "Save a state dict: torch.save(model.state_dict(), f)."},
     {"E0430", Exit::Unsupported, "target cannot be met",
      "Even with everything removed that may be removed, more parameters or operations remain than "
      "asked for. The message says how many and what holds them.",

@@ -124,7 +124,7 @@ TEST(Prune, AnotherModelsPlanIsRefused) {
   const auto result =
       run_cli({"prune", case_path("syn_lstm1"), folder / "a.pt2", "--plan", folder / "plan.json"});
   EXPECT_EQ(result.exit, 3);
-  EXPECT_TRUE(result.err.starts_with("error[E0320]")) << result.err;
+  EXPECT_TRUE(result.err.starts_with("error[E0380]")) << result.err;
   EXPECT_FALSE(std::filesystem::exists(folder / "a.pt2"));
 }
 

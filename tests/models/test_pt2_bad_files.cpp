@@ -123,7 +123,7 @@ TEST(Pt2BadFiles, RefusesRecordsOfTheWrongLength) {
 TEST(Pt2BadFiles, RefusesMissingParts) {
   EXPECT_EQ(Damaged().remove("data/weights/weight_0").code(), "E0362");
   EXPECT_EQ(Damaged().remove(kConfig).code(), "E0324");
-  EXPECT_EQ(Damaged().remove(kGraph).code(), "E0411");
+  EXPECT_EQ(Damaged().remove(kGraph).code(), "E0360");
   EXPECT_EQ(Damaged().json(kConfig, [](Json& t) { t["config"].erase(t["config"].begin()); }).code(), "E0362");
   EXPECT_EQ(Damaged().json(kGraph, [](Json& t) { graph_of(t).erase("nodes"); }).code(), "E0360");
 }
