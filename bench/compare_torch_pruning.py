@@ -100,8 +100,8 @@ def run_peer(name):
 def main():
     pipeline, nets = sys.argv[1], sys.argv[2]
     repeat = sys.argv[sys.argv.index("--repeat") + 1] if "--repeat" in sys.argv else "5"
-    print("| network | ops | analyse ms | plan ms | rewrite ms | pollard ms | torch-pruning ms | ratio | peak / checkpoint |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| network | ops | analyse ms | plan ms | rewrite ms | pollard ms | torch-pruning ms | ratio | peak / checkpoint | without LibTorch |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for name in NETWORKS:
         path = os.path.join(nets, name + ".pt2")
         ours = json.loads(subprocess.run([pipeline, "0.5", repeat, path], check=True, capture_output=True, text=True).stdout)
@@ -109,9 +109,11 @@ def main():
         total = ours["analyse"] + ours["plan"] + ours["rewrite"]
         peer_text = f"{1e3 * theirs:.0f}" if theirs else ("does not end" if not ended else "error")
         ratio = f"{theirs / total:.0f}x" if theirs else (f"> {LIMIT / total:.0f}x" if not ended else "-")
-        memory = ours["rss_peak_kib"] * 1024 / os.path.getsize(path)
+        size = os.path.getsize(path)
+        memory = ours["rss_peak_kib"] * 1024 / size
+        own = (ours["rss_peak_kib"] - ours["rss_base_kib"]) * 1024 / size
         print(f"| {name} | {ours['ops']} | {1e3 * ours['analyse']:.1f} | {1e3 * ours['plan']:.1f} | {1e3 * ours['rewrite']:.1f} "
-              f"| {1e3 * total:.1f} | {peer_text} | {ratio} | {memory:.2f} |", flush=True)
+              f"| {1e3 * total:.1f} | {peer_text} | {ratio} | {memory:.2f} | {own:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -82,19 +81,10 @@ void copy_runs(const char* row, const std::vector<Run>& runs, char* out) {
   }
 }
 
-/// Large results are first touched here: with 4 KiB pages the faults cost more than the copy. A hint; failure is fine.
-void prefer_huge_pages(void* data, std::size_t bytes) {
-  constexpr std::size_t kPage = 4096, kWorthwhile = std::size_t{4} << 20;
-  if (bytes < kWorthwhile) return;
-  const auto begin = (reinterpret_cast<std::uintptr_t>(data) + kPage - 1) / kPage * kPage;
-  const auto end = (reinterpret_cast<std::uintptr_t>(data) + bytes) / kPage * kPage;
-  static_cast<void>(madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE));
-}
-
 }  // namespace
 
 at::Tensor slice_gather(const at::Tensor& tensor,
-                        const std::map<std::int64_t, std::vector<std::int64_t>>& kept) {
+                        const std::map<std::int64_t, std::vector<std::int64_t>>& kept, BlockMemory& memory) {
   const at::Tensor source = tensor.detach().contiguous();
   if (kept.empty()) return source;
   if (!source.is_cpu()) {
@@ -107,9 +97,8 @@ at::Tensor slice_gather(const at::Tensor& tensor,
   std::vector<std::int64_t> shape = source.sizes().vec();
   for (const auto& [dim, indices] : kept)
     shape[static_cast<std::size_t>(dim)] = static_cast<std::int64_t>(indices.size());
-  at::Tensor out = at::empty(shape, source.options());
+  at::Tensor out = memory.empty(shape, source.scalar_type());
   if (out.numel() == 0) return out;
-  prefer_huge_pages(out.data_ptr(), out.nbytes());
 
   const std::int64_t inner_dim = kept.rbegin()->first;
   const std::vector<std::int64_t>& indices = kept.rbegin()->second;

@@ -92,6 +92,7 @@ Program resize(const Program& program, const Dependencies& dependencies, const R
 kernels::Weights slice_weights(const Program& program, kernels::Weights weights,
                                const Dependencies& dependencies, const Removal& removal) {
   kernels::Weights out;
+  kernels::BlockMemory memory;
   for (const graph::Input& input : program.inputs) {
     if (input.constant || input.kind == graph::Input::Kind::User) continue;
     if (!input.tied_to.empty()) {
@@ -104,7 +105,7 @@ kernels::Weights slice_weights(const Program& program, kernels::Weights weights,
     const at::Tensor original = std::move(found->second);
     weights.erase(found);
     const auto kept = kept_of(dependencies, input.value, removal);
-    at::Tensor sliced = kept.empty() ? original : kernels::slice_gather(original, kept);
+    at::Tensor sliced = kept.empty() ? original : kernels::slice_gather(original, kept, memory);
     sliced.set_requires_grad(original.requires_grad());
     out[input.source] = std::move(sliced);
   }

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "kernels/slice_gather.h"
+
+namespace pollard::kernels {
+namespace {
+
+at::Tensor by_index_select(at::Tensor x, const std::map<std::int64_t, std::vector<std::int64_t>>& kept) {
+  for (const auto& [dim, indices] : kept) x = x.index_select(dim, at::tensor(indices, at::kLong));
+  return x;
+}
+
+TEST(SliceGather, EqualsIndexSelectForEveryTypeAndDimension) {
+  const std::map<std::int64_t, std::vector<std::int64_t>> choices[] = {{{0, {0, 2, 3}}},
+                                                                       {{1, {1, 4}}},
+                                                                       {{2, {0, 1, 2}}},
+                                                                       {{0, {4}}, {2, {1, 3}}},
+                                                                       {{0, {0, 1}}, {1, {0, 2}}, {2, {3}}}};
+  for (const auto dtype :
+       {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16, at::kChar, at::kLong, at::kBool})
+    for (const auto& kept : choices) {
+      BlockMemory memory;
+      const at::Tensor x = at::randint(0, 100, {5, 6, 4}).to(dtype);
+      const at::Tensor out = slice_gather(x, kept, memory);
+      EXPECT_TRUE(out.is_contiguous());
+      EXPECT_TRUE(at::equal(out, by_index_select(x, kept))) << dtype;
+    }
+}
+
+TEST(SliceGather, KeepsNothingOfAnEmptyChoice) {
+  BlockMemory memory;
+  EXPECT_EQ(slice_gather(at::ones({3, 2}), {{0, {}}}, memory).sizes(), (std::vector<std::int64_t>{0, 2}));
+}
+
+TEST(BlockMemory, TensorsDoNotOverlapAndOutliveTheMemory) {
+  std::vector<at::Tensor> tensors;
+  {
+    BlockMemory memory;
+    for (int i = 0; i < 40; ++i) {
+      tensors.push_back(memory.empty({100 + i, 3001}, at::kFloat));
+      tensors.back().fill_(i);
+    }
+    tensors.push_back(memory.empty({5 << 20}, at::kFloat));  // larger than a block
+    tensors.back().fill_(40);
+  }
+  for (int i = 0; i <= 40; ++i) {
+    const at::Tensor& tensor = tensors[static_cast<std::size_t>(i)];
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(tensor.const_data_ptr()) % 64, 0U);
+    EXPECT_TRUE(tensor.eq(i).all().item<bool>()) << i;
+  }
+}
+
+}  // namespace
+}  // namespace pollard::kernels
