@@ -15,6 +15,7 @@ void add_commands(CommandLine& line) {
   add_parity(line);
   add_export(line);
   add_models(line);
+  add_init(line);
   add_devices(line);
   add_doctor(line);
   add_completion(line);

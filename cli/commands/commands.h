@@ -13,6 +13,7 @@ void add_doctor(CommandLine& line);
 void add_explain(CommandLine& line);
 void add_export(CommandLine& line);
 void add_help_reference(CommandLine& line);
+void add_init(CommandLine& line);
 void add_inspect(CommandLine& line);
 void add_models(CommandLine& line);
 void add_parity(CommandLine& line);

@@ -14,7 +14,12 @@ Json to_json(const std::vector<models::Family>& families) {
       published.push_back({{"name", size.name},
                            {"parameters", size.parameters},
                            {"spec", Json::parse(family.complete(size.spec_json))}});
-    list.push_back({{"name", family.name}, {"description", family.description}, {"published", published}});
+    Json small = Json::array();
+    for (const std::string& spec : family.small_specs) small.push_back(Json::parse(spec));
+    list.push_back({{"name", family.name},
+                    {"description", family.description},
+                    {"published", published},
+                    {"small_specs", small}});
   }
   return {{"families", list}};
 }

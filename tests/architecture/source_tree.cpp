@@ -35,7 +35,8 @@ std::vector<SourceFile> files_with(const fs::path& root, const std::set<std::str
   std::vector<SourceFile> files;
   for (auto entry = fs::recursive_directory_iterator(root); entry != fs::end(entry); ++entry) {
     if (entry->is_directory() && is_skipped(entry->path())) entry.disable_recursion_pending();
-    if (entry->is_regular_file() && extensions.contains(entry->path().extension().string()))
+    const bool git_link = entry->path().filename() == ".git";  // a worktree's is a file
+    if (entry->is_regular_file() && !git_link && extensions.contains(entry->path().extension().string()))
       files.push_back(read(root, entry->path()));
   }
   std::ranges::sort(files, {}, &SourceFile::path);

@@ -21,6 +21,7 @@ class Workshop {
     fs::copy_file(case_path("transenc"), folder_ / "model.pt2");
     test::run_cli({"prune", folder_ / "model.pt2", folder_ / "small.pt2", "--ratio", "0.5"});
     test::run_cli({"plan", folder_ / "model.pt2", "--ratio", "0.5", "-o", folder_ / "plan.json"});
+    test::write_text(folder_ / "spec.json", R"({"hidden_size":64,"num_attention_heads":4,"num_hidden_layers":2})");
     fs::create_directories(folder_ / "golden");
     for (const char* name : {"bert_tiny.json", "cifar_resnet8_tiny.json"})
       fs::copy_file(std::string(POLLARD_TEST_DATA) + "/golden/" + name,
@@ -32,7 +33,8 @@ class Workshop {
 
   // The exit status of a line as a shell runs it; the output it names may exist from an earlier example.
   int run(const std::string& example) const {
-    for (const char* output : {"weights.safetensors", "couplings.dot", "model.json", "small.safetensors"})
+    for (const char* output : {"weights.safetensors", "couplings.dot", "model.json", "small.safetensors",
+                               "fresh.pt2", "fresh.safetensors"})
       std::filesystem::remove(folder_ / output);
     std::string line = example;
     if (line.starts_with("pollard prune") || line.starts_with("pollard plan")) line += " --force";

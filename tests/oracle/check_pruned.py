@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks a pruned .pt2 against its original with Python alone: no pollard code takes part.
 
-    check_pruned.py ORIGINAL PRUNED [ORIGINAL PRUNED ...]
+    check_pruned.py [--dynamic] ORIGINAL PRUNED [ORIGINAL PRUNED ...]
 
 Loads both with torch.export.load, zeroes in the original every entry the plan inside PRUNED does not keep, runs both
 in float64 on the example inputs, and compares. Groups the plan calls renormalised have no masked original in plain
 PyTorch (norm statistics are over kept units there): with one of them pruned, only loading, running and finite outputs
-are checked, and the line says so. Exit status 1 when any pair differs by more than 1e-10 of the largest output.
+are checked, and the line says so. With --dynamic, programs with a symbolic batch also run the examples twice over in one
+batch, and both halves must equal the single run. Exit status 1 when any pair differs by more than 1e-10 of the largest output.
 """
 import json
 import sys
@@ -67,7 +68,30 @@ def mask(module, plan):
                 tensor.mul_(keep.view(shape).to(tensor.dtype))
 
 
-def check(original_path, pruned_path):
+def has_symbolic_batch(program):
+    """Whether every input that is not a parameter has a symbolic first dimension, all of one symbol."""
+    names = set(program.graph_signature.user_inputs)
+    firsts = [node.meta["val"].shape[:1] for node in program.graph.nodes
+              if node.op == "placeholder" and node.name in names and isinstance(node.meta.get("val"), torch.Tensor)]
+    return bool(firsts) and len({str(f) for f in firsts}) == 1 and isinstance(firsts[0][0], torch.SymInt)
+
+
+def check_twice(module, args, kwargs, single):
+    """The same samples twice over in one batch: "" or what differs."""
+    twice = lambda tree: torch.utils._pytree.tree_map(
+        lambda t: torch.cat([t, t]) if isinstance(t, torch.Tensor) else t, tree)
+    both = tensors(module(*twice(args), **twice(kwargs)))
+    for a, b in zip(both, single):
+        if a.shape[0] != 2 * b.shape[0]:
+            continue
+        for half in a.split(b.shape[0]):
+            worst = float((half - b).abs().max() / b.abs().max().clamp_min(1e-300))
+            if worst > TOLERANCE:
+                return f"; the same samples in a larger batch differ by {worst:.1e}"
+    return ""
+
+
+def check(original_path, pruned_path, dynamic=False):
     extra = {"pollard.plan": ""}
     original = torch.export.load(original_path)
     pruned = torch.export.load(pruned_path, extra_files=extra)
@@ -77,24 +101,29 @@ def check(original_path, pruned_path):
     renormalised = any(g["kind"] == "renormalised" and g["removed"] for g in plan["groups"])
     removed = sum(len(g["removed"]) for g in plan["groups"])
     with torch.no_grad():
-        got = tensors(in_double(pruned)(*args, **kwargs))
+        module = in_double(pruned)
+        got = tensors(module(*args, **kwargs))
+        symbolic = dynamic and has_symbolic_batch(pruned)
+        batch = check_twice(module, args, kwargs, got) if symbolic else ""
         masked = in_double(original)
         if not renormalised:
             mask(masked, plan)
         want = tensors(masked(*args, **kwargs))
     assert [t.shape for t in got] == [t.shape for t in want]
     if renormalised:
-        return all(bool(t.double().isfinite().all()) for t in got), f"renormalised: loads and runs, {removed} units removed"
+        return not batch and all(bool(t.double().isfinite().all()) for t in got), f"renormalised: loads and runs, {removed} units removed{batch}"
     worst = max((float((a.double() - b.double()).abs().max() / b.double().abs().max().clamp_min(1e-300)) for a, b in zip(got, want)), default=0.0)
-    return worst <= TOLERANCE, f"{worst:.1e} relative, {removed} units removed"
+    text = f"{worst:.1e} relative, {removed} units removed" + (", at two batch sizes" if symbolic else "")
+    return worst <= TOLERANCE and not batch, text + batch
 
 
 def main():
-    paths = sys.argv[1:]
+    dynamic = "--dynamic" in sys.argv
+    paths = [path for path in sys.argv[1:] if path != "--dynamic"]
     failures = 0
     for original, pruned in zip(paths[::2], paths[1::2]):
         try:
-            ok, text = check(original, pruned)
+            ok, text = check(original, pruned, dynamic)
         except Exception as error:
             ok, text = False, repr(error)[:400]
         failures += not ok
