@@ -9,8 +9,14 @@
 #include "graph/error.h"
 #include "models/families/bert.h"
 #include "models/families/cifar_vgg.h"
+#include "models/families/crossformer.h"
 #include "models/families/densenet.h"
 #include "models/families/encoder_classifiers.h"
+#include "models/families/gpt2.h"
+#include "models/families/gpt_neo.h"
+#include "models/families/gptj.h"
+#include "models/families/itransformer.h"
+#include "models/families/llama.h"
 #include "models/families/mobilenet_v2.h"
 #include "models/families/resnet.h"
 #include "models/families/rnn_classifier.h"
@@ -123,6 +129,15 @@ std::string merged(const std::string& base, const std::string& changes) {
   return json.dump();
 }
 
+/// How many of a spec's fields the configuration has too.
+std::size_t fields_named(const std::string& spec_json, std::string_view config_json) {
+  const auto spec = nlohmann::json::parse(spec_json, nullptr, false);
+  const auto config = nlohmann::json::parse(config_json, nullptr, false);
+  if (!spec.is_object() || !config.is_object()) return 0;
+  return static_cast<std::size_t>(
+      std::ranges::count_if(config.items(), [&](const auto& field) { return spec.contains(field.key()); }));
+}
+
 }  // namespace
 
 const std::vector<Family>& families() {
@@ -140,6 +155,13 @@ const std::vector<Family>& families() {
       transformer_model(),
       cnn_transformer(),
       rnn_transformer(),
+      gpt2(),
+      gpt_neo(),
+      masformer(),
+      gptj(),
+      llama(),
+      itransformer(),
+      crossformer(),
   };
   return list;
 }
@@ -199,10 +221,13 @@ Match match_as(const Family& family, const Shapes& file, std::string_view spec_j
 
 std::vector<Match> recognise(const Shapes& shapes, std::string_view config_json) {
   std::vector<Match> out;
-  for (const Family& family : families()) out.push_back(match(family, shapes, config_json));
+  for (const Family& family : families()) {
+    out.push_back(match(family, shapes, config_json));
+    out.back().configured = fields_named(out.back().spec_json, config_json);
+  }
   std::ranges::stable_sort(out, [](const Match& a, const Match& b) {
     if (a.spec_json.empty() != b.spec_json.empty()) return b.spec_json.empty();
-    return a.score() > b.score();
+    return std::pair(a.score(), a.configured) > std::pair(b.score(), b.configured);
   });
   return out;
 }

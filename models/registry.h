@@ -21,6 +21,7 @@ struct Match {
   const Family* family = nullptr;
   std::string spec_json;                             ///< "" when the family's signature names are missing
   std::size_t matched = 0, expected = 0, given = 0;  ///< tensors: in both, of the network, of the file
+  std::size_t configured = 0;                        ///< fields of the spec that the configuration names
   std::vector<std::string> missing;                  ///< names the network needs and the file lacks
   std::vector<std::string> unexpected;
   std::vector<std::string> wrong_shapes;  ///< "fc.weight is [10,512], expected [1000,512]"
@@ -43,7 +44,7 @@ Match match(const Family& family, const Shapes& shapes, std::string_view config_
 /// One family under exactly this spec (the family's fields, or the reference's configuration). Throws UserError
 /// E0326 (no JSON), E0414 (out of range), before anything is allocated.
 Match match_as(const Family& family, const Shapes& shapes, std::string_view spec_json);
-/// All of them, best first.
+/// All of them, best first; of families with the same names, the one whose fields the configuration has.
 std::vector<Match> recognise(const Shapes& shapes, std::string_view config_json = {});
 
 /// Builds a Model from a checkpoint's tensors: recognises the family by the names (or takes the one `options`

@@ -21,7 +21,7 @@ at::Tensor merge_heads(const at::Tensor& x) {
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const AttentionOptions& o) {
   const std::optional<at::Tensor> mask = o.mask.defined() ? std::optional(o.mask) : std::nullopt;
-  return at::scaled_dot_product_attention(q, k, v, mask, o.dropout, o.causal, o.scale);
+  return at::scaled_dot_product_attention(q, k, v, mask, o.dropout, o.causal, o.scale, o.grouped);
 }
 
 MultiheadAttention::MultiheadAttention(std::int64_t width, std::int64_t h, Bias bias, double p)
@@ -68,6 +68,26 @@ FusedAttention::Heads FusedAttention::project(const at::Tensor& x) const {
 at::Tensor FusedAttention::attend(const Heads& h, const at::Tensor& mask) const {
   const at::Tensor y = attention(h.q, h.k, h.v, {.mask = mask, .dropout = training() ? dropout.weights : 0});
   return dropped(proj(merge_heads(y)), dropout.output, training());
+}
+
+ProjectedAttention::ProjectedAttention(std::int64_t width, std::int64_t h, double p)
+    : query_projection(width, width / h * h),
+      key_projection(width, width / h * h),
+      value_projection(width, width / h * h),
+      out_projection(width / h * h, width),
+      heads(h),
+      dropout(p) {
+  children({{"query_projection", query_projection},
+            {"key_projection", key_projection},
+            {"value_projection", value_projection},
+            {"out_projection", out_projection}});
+}
+
+at::Tensor ProjectedAttention::operator()(const at::Tensor& q, const at::Tensor& k,
+                                          const at::Tensor& v) const {
+  return out_projection(
+      merge_heads(attention(split_heads(query_projection(q), heads), split_heads(key_projection(k), heads),
+                            split_heads(value_projection(v), heads), {.dropout = training() ? dropout : 0})));
 }
 
 Mlp::Mlp(std::int64_t width, std::int64_t hidden, Activation act, Bias bias, std::int64_t out)

@@ -24,6 +24,7 @@ struct AttentionOptions {
   double dropout = 0;
   bool causal = false;
   std::optional<double> scale;
+  bool grouped = false;  ///< fewer heads in k and v: query head j reads head j / (their ratio)
 };
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const AttentionOptions& o = {});
@@ -65,6 +66,16 @@ struct FusedAttention : Module {
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& mask = {}) const {
     return attend(project(x), mask);
   }
+};
+
+/// Attention with a matrix each for queries, keys, values and the result, as the time-series networks name them:
+/// {query,key,value,out}_projection. q [B, T, d], k and v [B, S, d]; a head is floor(d / heads) wide.
+struct ProjectedAttention : Module {
+  Linear query_projection, key_projection, value_projection, out_projection;
+  std::int64_t heads;
+  double dropout;
+  ProjectedAttention(std::int64_t width, std::int64_t heads, double dropout = 0);
+  at::Tensor operator()(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) const;
 };
 
 /// timm's two-layer perceptron: fc2(act(fc1(x))), with dropout after each.

@@ -19,8 +19,9 @@ Conv1DLinear::Conv1DLinear(std::int64_t in, std::int64_t out) {
 }
 at::Tensor Conv1DLinear::operator()(const at::Tensor& x) const { return at::matmul(x, weight).add(bias); }
 
-Embedding::Embedding(std::int64_t count, std::int64_t width, std::int64_t padding) : padding_idx(padding) {
-  parameter("weight", weight, {count, width}, Init::normal(1));
+Embedding::Embedding(std::int64_t rows, std::int64_t width, std::int64_t padding)
+    : count(rows), padding_idx(padding) {
+  parameter("weight", weight, {rows, width}, Init::normal(1));
 }
 at::Tensor Embedding::operator()(const at::Tensor& ids) const {
   return at::embedding(weight, ids, padding_idx);

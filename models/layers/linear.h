@@ -28,6 +28,7 @@ struct Conv1DLinear : Module {
 /// Rows of weight [count, width] by int64 ids. Fresh: N(0, 1).
 struct Embedding : Module {
   at::Tensor weight;
+  std::int64_t count;
   std::int64_t padding_idx;  ///< the row that gets no gradient; -1 for none
   Embedding(std::int64_t count, std::int64_t width, std::int64_t padding_idx = -1);
   at::Tensor operator()(const at::Tensor& ids) const;
