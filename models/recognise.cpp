@@ -11,6 +11,8 @@
 #include "models/families/cifar_vgg.h"
 #include "models/families/crossformer.h"
 #include "models/families/densenet.h"
+#include "models/families/dinov2.h"
+#include "models/families/efficientvit_msra.h"
 #include "models/families/encoder_classifiers.h"
 #include "models/families/gpt2.h"
 #include "models/families/gpt_neo.h"
@@ -20,6 +22,7 @@
 #include "models/families/mobilenet_v2.h"
 #include "models/families/resnet.h"
 #include "models/families/rnn_classifier.h"
+#include "models/families/swin.h"
 #include "models/families/vit.h"
 #include "models/io/json.h"
 #include "models/registry.h"
@@ -150,6 +153,9 @@ const std::vector<Family>& families() {
       densenet(),
       vit(),
       torchvision_vit(),
+      dinov2(),
+      swin(),
+      efficientvit_msra(),
       rnn_classifier(),
       agnews_lstm(),
       transformer_model(),
