@@ -67,6 +67,9 @@ c10::IValue to_meta_result(const c10::FunctionSchema& schema, std::size_t i, con
   return change_tensors(result, to_meta);
 }
 
+/// One number stands for every dimension.
+std::int64_t of(at::IntArrayRef list, std::size_t dim) { return list.size() == 1 ? list[0] : list.at(dim); }
+
 void run_on_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const std::size_t count = op.schema().arguments().size();
   const std::vector<c10::IValue> arguments(stack->end() - static_cast<std::ptrdiff_t>(count), stack->end());
@@ -87,10 +90,10 @@ at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const 
   std::vector<std::int64_t> shape{input.size(0), transposed ? weight.size(1) * groups : weight.size(0)};
   for (std::size_t i = 0; i + 2 < static_cast<std::size_t>(input.dim()); ++i) {
     const auto d = static_cast<std::int64_t>(i) + 2;
-    const std::int64_t reach = dilation[i] * (weight.size(d) - 1);
-    shape.push_back(transposed
-                        ? (input.size(d) - 1) * stride[i] - 2 * padding[i] + reach + output_padding[i] + 1
-                        : (input.size(d) + 2 * padding[i] - reach - 1) / stride[i] + 1);
+    const std::int64_t reach = of(dilation, i) * (weight.size(d) - 1);
+    shape.push_back(transposed ? (input.size(d) - 1) * of(stride, i) - 2 * of(padding, i) + reach +
+                                     of(output_padding, i) + 1
+                               : (input.size(d) + 2 * of(padding, i) - reach - 1) / of(stride, i) + 1);
   }
   return at::empty(shape, input.options());
 }

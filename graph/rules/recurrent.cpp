@@ -78,6 +78,12 @@ void set_state(RuleContext& c, std::size_t k, const std::vector<TermId>& batch,
   c.set_stacked(k, std::move(stacked), std::move(dims));
 }
 
+/// A sample that is masked: zero goes in, but biases make a state of it.
+std::vector<TermId> alive_samples(RuleContext& c, TermId batch, const ValueTerms& x, bool biases) {
+  const std::array dims{batch};
+  return biases ? c.all_axes(dims) : c.nonvanishing_sum(dims, std::array{&x});
+}
+
 void apply_recurrent(RuleContext& c, const OpRule& rule) {
   if (!c.op().target.ends_with(".input")) return c.give_up(FreezeWhy::UnknownOp);  // packed sequences
   const std::int64_t gates = gates_of(rule.name);
@@ -113,13 +119,15 @@ void apply_recurrent(RuleContext& c, const OpRule& rule) {
   const bool batched = x.dims.size() == 3;
   const bool batch_first = c.op().bool_or("batch_first", false);
   const TermId batch = batched ? x.dims[batch_first ? 0 : 1] : c.fresh(1);
+  c.freeze(x.dims[batched && batch_first ? 1 : 0],
+           FreezeWhy::Order);  // a step without input still moves the state
   const std::vector<TermId> state_batch = batched ? std::vector{batch} : std::vector<TermId>{};
   const std::vector<ValueId> states = c.op().tensors("hx");
   for (std::size_t k = 0; k < states.size(); ++k)
     couple_state(c, states[k], k == 0 ? outputs : hidden, 1, batch);
   std::vector<TermId> dims = steps;
   dims.push_back(input);
-  c.set(0, std::move(dims));
+  c.set(0, std::move(dims), alive_samples(c, batch, x, biases));
   set_state(c, 1, state_batch, outputs);
   if (gates == 4) set_state(c, 2, state_batch, hidden);
 }

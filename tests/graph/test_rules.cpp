@@ -127,6 +127,28 @@ TEST(Rules, ASumOfWhatIsZeroWhenMaskedStaysExact) {
   EXPECT_FALSE(d.axes[static_cast<std::size_t>(d.groups[0].axis)].renormalised);
 }
 
+TEST(Rules, TheStepsOfARecurrentLayerKeepTheirOrder) {
+  ProgramBuilder b;
+  const ValueId x = b.input("x", {2, 5, 8}), w = b.parameter("w", {6, 8});
+  const ValueId ih = b.parameter("ih", {9, 5}), hh = b.parameter("hh", {9, 3});
+  const ValueId bi = b.parameter("bi", {9}), bh = b.parameter("bh", {9}), h0 = b.input("h0", {1, 2, 3});
+  const ValueId features = b.linear(x, w, {2, 5, 6});
+  const ValueId steps =
+      b.call("aten.transpose.int", {{"self", features}, {"dim0", 1L}, {"dim1", 2L}}, {{2, 6, 5}})[0];
+  const ValueId out = b.call("aten.gru.input",
+                             {{"input", steps},
+                              {"hx", h0},
+                              {"params", Arg::List{ih, hh, bi, bh}},
+                              {"has_biases", true},
+                              {"num_layers", 1L},
+                              {"batch_first", true}},
+                             {{2, 6, 3}, {1, 2, 3}})[0];
+  const ValueId last = b.call("aten.select.int", {{"self", out}, {"dim", 1L}, {"index", -1L}}, {{2, 3}})[0];
+  const Program program = b.finish(last);
+  const Dependencies d = analyse(program);
+  EXPECT_EQ(term_of(program, d, "w", 0), "6!") << to_string(d, program);
+}
+
 TEST(Rules, AStridedSliceIsTheMajorPartOfAProduct) {
   ProgramBuilder b;  // rotary embedding with interleaved pairs
   const ValueId x = b.input("x", {2, 4}), w1 = b.parameter("w1", {6, 4}), w2 = b.parameter("w2", {3, 3});

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// What must hold for every network there could be, tried on random ones. POLLARD_PROGRAMS says how many (400 unless
+// told, from seed POLLARD_SEED on): each property names the seed of a network that breaks it.
+#include <ATen/ops/equal.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <numeric>
+#include <set>
+
+#include "graph/coupling_graph.h"
+#include "pruning/plan.h"
+#include "pruning/rewrite.h"
+#include "pruning/verify.h"
+#include "tests/properties/random_network.h"
+
+namespace pollard::properties {
+namespace {
+
+using graph::Dependencies;
+using models::Model;
+
+std::uint64_t setting(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
+/// Runs `property(model, dependencies)` on every network; the first that breaks it ends the test.
+template <class F>
+void for_every_network(F property) {
+  const std::uint64_t first = setting("POLLARD_SEED", 1), count = setting("POLLARD_PROGRAMS", 400);
+  for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    const Model model = random_model(seed);
+    const Dependencies dependencies = graph::analyse(model.program);
+    property(model, dependencies, seed);
+    if (testing::Test::HasFailure()) {
+      ADD_FAILURE() << "network of seed " << seed << ":\n"
+                    << RandomNetwork(seed).text() << graph::to_string(dependencies, model.program)
+                    << graph::to_string(model.program);
+      return;
+    }
+  }
+}
+
+pruning::PlanOptions random_half(std::uint64_t seed, double ratio = 0.5) {
+  pruning::PlanOptions options;
+  options.ratio = ratio;
+  options.criterion = "random";
+  options.seed = seed;
+  options.min_width = 2;
+  return options;
+}
+
+TEST(RandomPrograms, WhatIsPrunedEqualsWhatIsMasked) {
+  std::uint64_t units = 0, networks = 0;
+  for_every_network([&](const Model& model, const Dependencies& d, std::uint64_t seed) {
+    const pruning::Plan plan = pruning::make_plan(model, d, random_half(seed));
+    const Model pruned = pruning::prune(model, d, plan.removal);
+    const auto v = pruning::verify(model, pruned, d, plan.removal, {.inputs = 2, .seed = seed});
+    EXPECT_TRUE(v.ok) << "differs by " << v.max_relative;
+    for (const auto& removed : plan.removal.removed) units += removed.size();
+    networks += plan.empty() ? 0 : 1;
+  });
+  // A generator that made nothing prunable would prove nothing.
+  EXPECT_GT(networks * 10, setting("POLLARD_PROGRAMS", 400) * 8);
+  RecordProperty("units", std::to_string(units));
+}
+
+TEST(RandomPrograms, GroupsAreTheConnectedComponentsOfTheCouplings) {
+  for_every_network([](const Model& model, const Dependencies& d, std::uint64_t) {
+    const graph::CouplingGraph couplings(model.program, d);
+    const std::vector<int> component = couplings.components();
+    std::map<graph::AxisIndex, int> of_axis;
+    std::map<int, graph::AxisIndex> of_component;
+    for (std::size_t v = 0; v < component.size(); ++v) {
+      const graph::AxisIndex axis = couplings.vertices()[v].axis;
+      EXPECT_EQ(of_component.emplace(component[v], axis).first->second, axis);
+      if (d.axes[static_cast<std::size_t>(axis)].prunable())
+        EXPECT_EQ(of_axis.emplace(axis, component[v]).first->second, component[v]);
+    }
+  });
+}
+
+/// What couples, free of numbering: for every group the names and dimensions of its members.
+std::set<std::set<std::string>> members(const graph::Program& program, const Dependencies& d) {
+  std::set<std::set<std::string>> out;
+  for (const graph::Group& group : d.groups) {
+    std::set<std::string> names;
+    for (const graph::Member& m : d.axes[static_cast<std::size_t>(group.axis)].members)
+      names.insert(program.inputs[static_cast<std::size_t>(m.input)].source + ":" + std::to_string(m.dim));
+    out.insert(std::move(names));
+  }
+  return out;
+}
+
+/// The same program with its ops in another order that respects their uses, and other names for values and ops.
+graph::Program shuffled(const graph::Program& program, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  graph::Program out = program;
+  out.ops.clear();
+  std::set<std::int32_t> ready;
+  for (const graph::Input& input : program.inputs) ready.insert(input.value.index);
+  std::vector<bool> done(program.ops.size());
+  while (out.ops.size() < program.ops.size()) {
+    std::vector<std::size_t> next;
+    for (std::size_t o = 0; o < program.ops.size(); ++o) {
+      bool fits = !done[o];
+      for (const graph::NamedArg& named : program.ops[o].args)
+        for (const graph::ValueId id : graph::values_in(named.arg)) fits = fits && ready.contains(id.index);
+      if (fits) next.push_back(o);
+    }
+    const std::size_t chosen = next[random() % next.size()];
+    done[chosen] = true;
+    for (const graph::ValueId id : program.ops[chosen].outputs) ready.insert(id.index);
+    out.ops.push_back(program.ops[chosen]);
+    out.ops.back().name = "renamed" + std::to_string(out.ops.size());
+  }
+  for (graph::Value& value : out.values) value.name = "v" + std::to_string(random());
+  return out;
+}
+
+TEST(RandomPrograms, OrderAndNamesOfOpsChangeNothing) {
+  for_every_network([](const Model& model, const Dependencies& d, std::uint64_t seed) {
+    const graph::Program other = shuffled(model.program, seed);
+    graph::check(other);
+    EXPECT_EQ(members(model.program, d), members(other, graph::analyse(other)));
+  });
+}
+
+TEST(RandomPrograms, RemovingNothingIsTheIdentity) {
+  for_every_network([](const Model& model, const Dependencies& d, std::uint64_t) {
+    const Model same = pruning::prune(model, d, graph::Removal(d));
+    EXPECT_EQ(graph::to_string(same.program), graph::to_string(model.program));
+    for (const auto& [name, tensor] : model.weights)
+      EXPECT_TRUE(tensor.is_same(same.weights.at(name))) << name;
+  });
+}
+
+/// `second`, which names units of a network without those of `first`, in the numbering of the whole one; with `first`.
+std::vector<std::int64_t> joined(std::int64_t size, const std::vector<std::int64_t>& first,
+                                 const std::vector<std::int64_t>& second) {
+  std::vector<std::int64_t> kept, out = first;
+  for (std::int64_t i = 0; i < size; ++i)
+    if (!std::ranges::binary_search(first, i)) kept.push_back(i);
+  for (const std::int64_t i : second) out.push_back(kept[static_cast<std::size_t>(i)]);
+  std::ranges::sort(out);
+  return out;
+}
+
+TEST(RandomPrograms, PruningTwiceIsPruningTheUnion) {
+  for_every_network([](const Model& model, const Dependencies& d, std::uint64_t seed) {
+    const auto first = pruning::make_plan(model, d, random_half(seed, 0.3)).removal;
+    const Model once = pruning::prune(model, d, first);
+    const Dependencies d1 = graph::analyse(once.program);
+    ASSERT_EQ(d1.axes.size(), d.axes.size());
+    const auto second = pruning::make_plan(once, d1, random_half(seed + 1, 0.3)).removal;
+    const Model twice = pruning::prune(once, d1, second);
+    graph::Removal both(d);
+    for (std::size_t a = 0; a < d.axes.size(); ++a)
+      both.removed[a] = joined(d.axes[a].size, first.removed[a], second.removed[a]);
+    const Model at_once = pruning::prune(model, d, both);
+    EXPECT_EQ(graph::to_string(twice.program), graph::to_string(at_once.program));
+    for (const auto& [name, tensor] : at_once.weights)
+      EXPECT_TRUE(at::equal(tensor, twice.weights.at(name))) << name;
+  });
+}
+
+}  // namespace
+}  // namespace pollard::properties
