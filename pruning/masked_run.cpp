@@ -68,7 +68,7 @@ std::vector<bool> computed_from_weights(const Program& program) {
   return out;
 }
 
-/// Ops that may make 0/0 of a removed unit.
+/// Ops that may make 0/0 or 1/0 of a removed unit, whatever a later op would make of that.
 bool may_be_undefined(std::string_view name) {
   static const std::set<std::string_view> kNames{"div", "div_", "reciprocal", "rsqrt",
                                                  "log", "pow",  "true_divide"};
@@ -127,7 +127,7 @@ class MaskedHook {
     if (stored)
       tensor = zero_removed(d_, value, removal_, tensor);
     else
-      tensor = at::where(tensor.isnan(), zero_removed(d_, value, removal_, tensor), tensor);
+      tensor = at::where(tensor.isfinite(), tensor, zero_removed(d_, value, removal_, tensor));
   }
 
  private:
