@@ -19,6 +19,7 @@
 #include "models/families/gptj.h"
 #include "models/families/itransformer.h"
 #include "models/families/llama.h"
+#include "models/families/flatten.h"
 #include "models/families/mobilenet_v2.h"
 #include "models/families/resnet.h"
 #include "models/families/rnn_classifier.h"
@@ -156,6 +157,10 @@ const std::vector<Family>& families() {
       dinov2(),
       swin(),
       efficientvit_msra(),
+      flatten_swin(),
+      flatten_pvt(),
+      flatten_cswin(),
+      flatten_deit(),
       rnn_classifier(),
       agnews_lstm(),
       transformer_model(),
