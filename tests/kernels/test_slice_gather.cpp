@@ -29,6 +29,19 @@ TEST(SliceGather, EqualsIndexSelectForEveryTypeAndDimension) {
     }
 }
 
+TEST(SliceGather, ScatteredColumnsOfRowsOfAnyLength) {
+  for (const std::int64_t length : {1, 7, 15, 16, 17, 33, 95, 768}) {
+    std::vector<std::int64_t> kept;
+    for (std::int64_t i = 0; i < length; i += 1 + (i * 7 + length) % 3) kept.push_back(i);
+    const at::Tensor x = at::randn({9, length});
+    BlockMemory memory;
+    EXPECT_TRUE(at::equal(slice_gather(x, {{1, kept}}, memory), by_index_select(x, {{1, kept}}))) << length;
+    EXPECT_TRUE(at::equal(slice_gather(x, {{0, {1, 8}}, {1, kept}}, memory),
+                          by_index_select(x, {{0, {1, 8}}, {1, kept}})))
+        << length;
+  }
+}
+
 TEST(SliceGather, KeepsNothingOfAnEmptyChoice) {
   BlockMemory memory;
   EXPECT_EQ(slice_gather(at::ones({3, 2}), {{0, {}}}, memory).sizes(), (std::vector<std::int64_t>{0, 2}));
