@@ -19,7 +19,7 @@ struct Init {
     XavierUniform,    ///< a = gain: uniform with bound gain * sqrt(6 / (fan_in + fan_out))
     KaimingUniform,  ///< bound sqrt(6 / ((1 + a^2) * fan_in)); a = sqrt(5) is PyTorch's default of Linear and
                      ///< Conv
-    KaimingNormalFanIn,   ///< standard deviation sqrt(2 / fan_in)
+    KaimingNormalFanIn,  ///< standard deviation sqrt(2 / fan_in)
     KaimingNormalFanOut  ///< standard deviation sqrt(2 / fan_out)
   };
   Kind kind = Kind::Constant;

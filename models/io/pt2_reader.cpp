@@ -30,8 +30,7 @@ std::string choose_model(const ZipReader& archive) {
     reader.unsupported(
         "an exported program in the format of torch 2.6 and older",
         "python -c \"import torch; torch.export.save(torch.export.load('m.pt2'), 'new.pt2')\"");
-  if (names.empty())
-    reader.fail("the archive holds no exported program");
+  if (names.empty()) reader.fail("the archive holds no exported program");
   if (names.size() > 1)
     reader.unsupported("the archive holds several models: " + join_or(names), "save one per file");
   return names.front();

@@ -7,12 +7,13 @@
 #include <regex>
 
 #include "tests/architecture/source_tree.h"
+#include "tests/paths.h"
 
 namespace pollard::tests {
 namespace {
 
 const std::vector<SourceFile>& sources() {
-  static const std::vector<SourceFile> files = cpp_files(POLLARD_SOURCE_DIR);
+  static const std::vector<SourceFile> files = cpp_files(test::source_folder());
   return files;
 }
 
@@ -116,7 +117,7 @@ TEST(Architecture, MostFilesAndFunctionsAreShort) {
 TEST(Architecture, NoFileNamesAPlaceOnSomeonesMachine) {
   // In two parts, so that this file passes its own test.
   const std::regex place(std::string("(^|[^\\w.}/])/(wor") + "k|ro" + "ot|ho" + "me)/");
-  for (const SourceFile& file : text_files(POLLARD_SOURCE_DIR))
+  for (const SourceFile& file : text_files(test::source_folder()))
     for (std::size_t line = 0; line < file.lines.size(); ++line)
       EXPECT_FALSE(std::regex_search(file.lines[line], place)) << file.path << ":" << line + 1;
 }

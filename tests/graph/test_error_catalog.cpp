@@ -11,6 +11,7 @@
 #include <string>
 
 #include "graph/error_catalog.h"
+#include "tests/paths.h"
 
 namespace pollard {
 namespace {
@@ -20,8 +21,8 @@ std::map<std::string, std::string> codes_in_sources() {
   std::map<std::string, std::string> codes;
   const std::regex code("\"(E0[0-9]{3})\"");
   for (const char* folder : {"graph", "kernels", "models", "pruning", "cli"}) {
-    for (const auto& file :
-         std::filesystem::recursive_directory_iterator(std::filesystem::path(POLLARD_SOURCE_DIR) / folder)) {
+    for (const auto& file : std::filesystem::recursive_directory_iterator(
+             std::filesystem::path(test::source_folder()) / folder)) {
       const std::string extension = file.path().extension().string();
       if (extension != ".cpp" && extension != ".h") continue;
       std::ifstream in(file.path());

@@ -9,6 +9,7 @@
 
 #include "graph/error.h"
 #include "models/golden_fill.h"
+#include "tests/paths.h"
 
 namespace pollard::models {
 namespace {
@@ -17,7 +18,7 @@ using Json = nlohmann::json;
 using Status = ParityResult::Status;
 
 Json golden(const std::string& name) {
-  std::ifstream file(POLLARD_TEST_DATA "/golden/" + name + ".json");
+  std::ifstream file(test::data_folder() + "/golden/" + name + ".json");
   return Json::parse(file);
 }
 ParityResult check(const Json& json) { return check_golden(json.dump(), "changed"); }

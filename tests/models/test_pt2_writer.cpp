@@ -7,6 +7,7 @@
 #include "models/io/pt2_reader.h"
 #include "models/io/pt2_writer.h"
 #include "tests/models/support/exported_cases.h"
+#include "tests/paths.h"
 
 namespace pollard {
 namespace {
@@ -106,13 +107,12 @@ TEST(Pt2Writer, WritesProgramsThatNeverWereAFile) {
 
 int python(const std::string& script, const std::string& arguments) {
   const std::string command =
-      "'" POLLARD_PYTHON "' -W ignore '" POLLARD_TEST_DATA "/oracle/" + script + "' " + arguments;
+      "'" + test::python() + "' -W ignore '" test::data_folder() + "/oracle/" + script + "' " + arguments;
   return std::system(command.c_str());
 }
 
 TEST(Pt2Writer, PyTorchSeesNoDifferenceInARewrittenFile) {
-  if (std::string(POLLARD_PYTHON).empty())
-    GTEST_SKIP() << "no Python with torch was found when this was configured";
+  if (test::python().empty()) GTEST_SKIP() << "no Python with torch was found when this was configured";
   for (const fs::path& from : {test::cases_folder(), test::export_forms_folder()}) {
     const test::TemporaryFolder folder;
     rewrite_all(from, folder.path());
@@ -121,8 +121,7 @@ TEST(Pt2Writer, PyTorchSeesNoDifferenceInARewrittenFile) {
 }
 
 TEST(Pt2Writer, PyTorchOpensAProgramThatNeverWasAFile) {
-  if (std::string(POLLARD_PYTHON).empty())
-    GTEST_SKIP() << "no Python with torch was found when this was configured";
+  if (test::python().empty()) GTEST_SKIP() << "no Python with torch was found when this was configured";
   const test::TemporaryFolder folder;
   models::io::save_pt2(handmade(), folder.path() / "m.pt2", false);
   EXPECT_EQ(python("check_roundtrip.py", "'" + folder.path().string() + "' '" + folder.path().string() + "'"),

@@ -9,6 +9,7 @@
 
 #include "graph/error.h"
 #include "models/data/bert_text.h"
+#include "tests/paths.h"
 
 namespace pollard::models {
 namespace {
@@ -16,7 +17,7 @@ namespace {
 using Ids = std::vector<std::int64_t>;
 
 nlohmann::json reference() {
-  std::ifstream file(POLLARD_TEST_DATA "/models/data/wordpiece.json");
+  std::ifstream file(test::data_folder() + "/models/data/wordpiece.json");
   return nlohmann::json::parse(file);
 }
 

@@ -14,12 +14,13 @@
 #include "pruning/plan.h"
 #include "pruning/rewrite.h"
 #include "pruning/verify.h"
+#include "tests/paths.h"
 
 namespace pollard::pruning {
 namespace {
 
 namespace fs = std::filesystem;
-const fs::path kData = POLLARD_TEST_DATA;
+const fs::path kData = test::data_folder();
 
 std::vector<std::string> case_names() {
   std::vector<std::string> names;

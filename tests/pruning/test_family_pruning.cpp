@@ -15,6 +15,7 @@
 #include "pruning/plan.h"
 #include "pruning/rewrite.h"
 #include "pruning/verify.h"
+#include "tests/paths.h"
 
 namespace pollard::pruning {
 namespace {
@@ -83,7 +84,7 @@ std::string read_text(const fs::path& path) {
 /// the files that are there anew, and read the difference.
 std::vector<std::string> recorded_groups() {
   std::vector<std::string> names;
-  for (const auto& file : fs::directory_iterator(POLLARD_TEST_DATA "/pruning/family_groups"))
+  for (const auto& file : fs::directory_iterator(test::data_folder() + "/pruning/family_groups"))
     names.push_back(file.path().stem().string());
   std::ranges::sort(names);
   return names;
@@ -98,7 +99,7 @@ TEST_P(FamilyGroups, AreAsRecorded) {
   const models::Model model =
       models::fresh_model(*family, family->small_specs.at(std::stoul(GetParam().substr(dot + 1))), 0);
   const std::string text = graph::to_string(graph::analyse(model.program), model.program);
-  const fs::path file = fs::path(POLLARD_TEST_DATA "/pruning/family_groups") / (GetParam() + ".txt");
+  const fs::path file = fs::path(test::data_folder() + "/pruning/family_groups") / (GetParam() + ".txt");
   if (std::getenv("POLLARD_RECORD")) std::ofstream(file) << text;
   EXPECT_EQ(text, read_text(file));
 }

@@ -5,13 +5,14 @@
 #include <filesystem>
 
 #include "models/parity.h"
+#include "tests/paths.h"
 
 namespace pollard::models {
 namespace {
 
 std::vector<std::string> golden_names() {
   std::vector<std::string> names;
-  for (const auto& file : std::filesystem::directory_iterator(POLLARD_TEST_DATA "/golden"))
+  for (const auto& file : std::filesystem::directory_iterator(test::data_folder() + "/golden"))
     if (file.path().extension() == ".json") names.push_back(file.path().stem().string());
   std::ranges::sort(names);
   return names;
@@ -22,7 +23,7 @@ class Golden : public testing::TestWithParam<std::string> {};
 /// Every golden whose architecture is built in; the others must say so and never count as passed.
 TEST_P(Golden, NetworkReproducesReference) {
   const auto result =
-      check_golden(std::filesystem::path(POLLARD_TEST_DATA) / "golden" / (GetParam() + ".json"));
+      check_golden(std::filesystem::path(test::data_folder()) / "golden" / (GetParam() + ".json"));
   if (result.status == ParityResult::Status::NotBuiltIn ||
       result.status == ParityResult::Status::NotAGolden) {
     EXPECT_FALSE(result.problem.empty());

@@ -10,6 +10,7 @@
 #include "models/io/safetensors.h"
 #include "models/io/zip_writer.h"
 #include "tests/bad_files/temp_folder.h"
+#include "tests/paths.h"
 
 namespace pollard::models::io {
 namespace {
@@ -18,16 +19,15 @@ using bad_files::TempFolder;
 
 /// Runs a script of this folder; true when it succeeds.
 bool python(const std::string& script, const std::string& argument) {
-  const std::string command = std::string(POLLARD_PYTHON) + " '" + POLLARD_TEST_DATA + "/models/io/" +
-                              script + "' '" + argument + "'";
+  const std::string command =
+      test::python() + " '" + test::data_folder() + "/models/io/" + script + "' '" + argument + "'";
   return std::system(command.c_str()) == 0;
 }
 
 class AgainstPython : public testing::Test {
  protected:
   void SetUp() override {
-    if (std::string_view(POLLARD_PYTHON).empty())
-      GTEST_SKIP() << "no Python with torch and safetensors was configured";
+    if (test::python().empty()) GTEST_SKIP() << "no Python with torch and safetensors was configured";
   }
   TempFolder folder_;
 };

@@ -14,13 +14,14 @@
 #include "graph/error.h"
 #include "models/io/json.h"
 #include "models/io/pt2_reader.h"
+#include "tests/paths.h"
 
 namespace pollard::test {
 
 namespace fs = std::filesystem;
 
-fs::path cases_folder() { return fs::path(POLLARD_TEST_DATA) / "cases"; }
-fs::path export_forms_folder() { return fs::path(POLLARD_TEST_DATA) / "export_forms"; }
+fs::path cases_folder() { return fs::path(test::data_folder()) / "cases"; }
+fs::path export_forms_folder() { return fs::path(test::data_folder()) / "export_forms"; }
 
 std::vector<std::string> case_names(const fs::path& folder) {
   std::vector<std::string> names;
