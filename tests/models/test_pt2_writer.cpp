@@ -107,7 +107,7 @@ TEST(Pt2Writer, WritesProgramsThatNeverWereAFile) {
 
 int python(const std::string& script, const std::string& arguments) {
   const std::string command =
-      "'" + test::python() + "' -W ignore '" test::data_folder() + "/oracle/" + script + "' " + arguments;
+      "'" + test::python() + "' -W ignore '" + test::data_folder() + "/oracle/" + script + "' " + arguments;
   return std::system(command.c_str());
 }
 
