@@ -11,10 +11,12 @@
 #include "models/families/cifar_vgg.h"
 #include "models/families/crossformer.h"
 #include "models/families/densenet.h"
+#include "models/families/dgcnn.h"
 #include "models/families/dinov2.h"
 #include "models/families/efficientvit_msra.h"
 #include "models/families/encoder_classifiers.h"
 #include "models/families/flatten.h"
+#include "models/families/gat.h"
 #include "models/families/gpt2.h"
 #include "models/families/gpt_neo.h"
 #include "models/families/gptj.h"
@@ -173,6 +175,9 @@ const std::vector<Family>& families() {
       llama(),
       itransformer(),
       crossformer(),
+      dgcnn(),
+      gat_pyg(),
+      gat_depgraph(),
   };
   return list;
 }
