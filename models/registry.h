@@ -51,7 +51,7 @@ std::vector<Match> recognise(const Shapes& shapes, std::string_view config_json 
 /// asks for), guesses its spec from the shapes unless given, checks names and shapes, and captures the
 /// network as a Program over the file's own names. `config_json` is the text of a config.json beside the
 /// file, or "". Throws UserError E0420 (no family fits: the nearest ones with what is missing and
-/// unexpected), E0422 (right names, wrong shapes), E0414 (spec out of range; before anything is allocated),
+/// unexpected), E0423 (no tensors), E0422 (right names, wrong shapes), E0414 (spec out of range; before anything is allocated),
 /// E0413 (capture).
 Model load_family(kernels::Weights tensors, const LoadOptions& options = {},
                   std::string_view config_json = {});

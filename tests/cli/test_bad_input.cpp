@@ -191,13 +191,13 @@ std::string with_nan(const InFolder& place) {
       "w.data.view(-1)[0] = float('nan')\n"
       "torch.export.save(e, sys.argv[2])\n";
   write_text(place.in("nan.py"), script);
-  shell(test::python() + " " + place.in("nan.py") + " " + case_path("syn_flatten_fc") + " " + path);
+  shell(pollard::test::python() + " " + place.in("nan.py") + " " + case_path("syn_flatten_fc") + " " + path);
   fs::remove(place.in("nan.py"));
   return path;
 }
 
 TEST(Row27, NonFiniteWeightsAreCountedAndRefusedUnlessAllowed) {
-  if (test::python().empty()) GTEST_SKIP() << "no Python with torch to make the file";
+  if (pollard::test::python().empty()) GTEST_SKIP() << "no Python with torch to make the file";
   const InFolder place;
   const std::string path = with_nan(place);
   const Result inspected = run_cli({"inspect", path, "--show", "values"});

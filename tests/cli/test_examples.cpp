@@ -26,7 +26,8 @@ class Workshop {
                      R"({"hidden_size":64,"num_attention_heads":4,"num_hidden_layers":2})");
     fs::create_directories(folder_ / "golden");
     for (const char* name : {"bert_tiny.json", "cifar_resnet8_tiny.json"})
-      fs::copy_file(test::data_folder() + "/golden/" + name, folder_ / ("golden/" + std::string(name)));
+      fs::copy_file(pollard::test::data_folder() + "/golden/" + name,
+                    folder_ / ("golden/" + std::string(name)));
     for (const char* path :
          {".local/share/bash-completion/completions", ".zfunc", ".config/fish/completions"})
       fs::create_directories(folder_ / path);
@@ -40,7 +41,7 @@ class Workshop {
     std::string line = example;
     if (line.starts_with("pollard prune") || line.starts_with("pollard plan")) line += " --force";
     const std::string script = "cd '" + (folder_ / "") + "' && export HOME=\"$PWD\" PATH=\"$(dirname '" +
-                               test::program() "'):$PATH\" && set -o pipefail && " + line +
+                               pollard::test::program() + "'):$PATH\" && set -o pipefail && " + line +
                                " >/dev/null 2>errors.txt";
     test::write_text(folder_ / "example.sh", script + "\n");
     return std::system(("bash '" + (folder_ / "example.sh") + "'").c_str());
@@ -52,7 +53,7 @@ class Workshop {
 };
 
 TEST(Examples, AllOfThemRun) {
-  ASSERT_NE(test::program(), "");
+  ASSERT_NE(pollard::test::program(), "");
   const Workshop workshop;
   CommandLine line;
   add_commands(line);
@@ -71,13 +72,15 @@ TEST(Examples, EveryCommandHasThree) {
 }
 
 TEST(Reference, DocsAreTheParsersOwn) {
-  EXPECT_EQ(test::read_text(test::source_folder() + "/docs/cli.md"), test::run_cli({"help-reference"}).out)
+  EXPECT_EQ(test::read_text(pollard::test::source_folder() + "/docs/cli.md"),
+            test::run_cli({"help-reference"}).out)
       << "write it again: pollard help-reference > docs/cli.md";
 }
 
 TEST(Interrupt, CtrlCEndsWith130AndLeavesNoFile) {
   const test::ScopedFolder folder;
-  const std::string bench = test::program() + " bench " + case_path("transenc") + " --repeat 1000000";
+  const std::string bench =
+      pollard::test::program() + " bench " + case_path("transenc") + " --repeat 1000000";
   test::write_text(folder / "run.sh", bench + " >/dev/null 2>'" + (folder / "err") +
                                           "' & pid=$!; sleep 3; kill -INT $pid; wait $pid; echo $?\n");
   EXPECT_EQ(test::shell("bash -m '" + (folder / "run.sh") + "' 2>/dev/null"), "130\n")
@@ -86,7 +89,7 @@ TEST(Interrupt, CtrlCEndsWith130AndLeavesNoFile) {
 }
 
 TEST(Parity, GoldensOfBuiltInNetworksMatch) {
-  const std::string golden = test::data_folder() + "/golden/bert_tiny.json";
+  const std::string golden = pollard::test::data_folder() + "/golden/bert_tiny.json";
   const auto report = test::run_json({"parity", golden});
   EXPECT_EQ(report["passed"], 1);
   EXPECT_EQ(report["results"][0]["verdict"], "ok");

@@ -113,7 +113,7 @@ TEST(LoadFamily, ForeignNamesAreRefusedWithTheNearestFamilies) {
   EXPECT_EQ(parts.code, "E0420");
   EXPECT_NE(parts.why.find("nearest families"), std::string::npos);
   EXPECT_NE(parts.why.find("blocks.0.mixer.weight"), std::string::npos);
-  EXPECT_EQ(refusal({}).code, "E0420");
+  EXPECT_EQ(refusal({}).code, "E0423");
 }
 
 TEST(LoadFamily, MissingAndUnexpectedNamesAreListed) {

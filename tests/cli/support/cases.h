@@ -12,7 +12,7 @@ namespace pollard::cli::test {
 
 /// An exported network of tests/cases, by name.
 inline std::string case_path(const std::string& name) {
-  return test::data_folder() + "/cases/" + name + ".pt2";
+  return pollard::test::data_folder() + "/cases/" + name + ".pt2";
 }
 
 /// The JSON one command prints with --json; fails the test when it does not exit with 0.
