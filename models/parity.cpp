@@ -232,15 +232,9 @@ void run(const Family& family, const Json& golden, std::string_view text, const 
   if (all && !result.taps.empty()) result.status = Status::Passed;
 }
 
-}  // namespace
-
-double ParityResult::largest_relative_error() const {
-  double largest = 0;
-  for (const Tap& tap : taps) largest = std::max(largest, tap.relative());
-  return largest;
-}
-
-ParityResult check_golden(std::string_view text, std::string_view name, const ParityOptions& options) {
+/// `given`: the family to check, whatever the golden's arch says; null looks for one among the built-in ones.
+ParityResult check(const Family* given, std::string_view text, std::string_view name,
+                   const ParityOptions& options) {
   ParityResult result;
   result.golden = name;
   const Json golden = Json::parse(text, nullptr, false);
@@ -259,7 +253,7 @@ ParityResult check_golden(std::string_view text, std::string_view name, const Pa
       result.problem = std::string("has no field ") + field;
       return result;
     }
-  const Family* family = family_of(result.arch, shapes_of(golden.at("keys")));
+  const Family* family = given ? given : family_of(result.arch, shapes_of(golden.at("keys")));
   if (!family) {
     result.status = Status::NotBuiltIn;
     result.problem = "architecture " + result.arch + " is not built in";
@@ -270,7 +264,7 @@ ParityResult check_golden(std::string_view text, std::string_view name, const Pa
   return result;
 }
 
-ParityResult check_golden(const std::filesystem::path& path, const ParityOptions& options) {
+std::string read_golden(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file)
     throw UserError({.code = "E0370",
@@ -280,8 +274,28 @@ ParityResult check_golden(const std::filesystem::path& path, const ParityOptions
                      .where = {},
                      .why = {},
                      .help = {}});
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  return check_golden(text, path.stem().string(), options);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+}  // namespace
+
+double ParityResult::largest_relative_error() const {
+  double largest = 0;
+  for (const Tap& tap : taps) largest = std::max(largest, tap.relative());
+  return largest;
+}
+
+ParityResult check_golden(std::string_view text, std::string_view name, const ParityOptions& options) {
+  return check(nullptr, text, name, options);
+}
+
+ParityResult check_golden(const std::filesystem::path& path, const ParityOptions& options) {
+  return check(nullptr, read_golden(path), path.stem().string(), options);
+}
+
+ParityResult check_golden(const Family& family, const std::filesystem::path& path,
+                          const ParityOptions& options) {
+  return check(&family, read_golden(path), path.stem().string(), options);
 }
 
 }  // namespace pollard::models

@@ -9,6 +9,8 @@
 
 namespace pollard::models {
 
+struct Family;
+
 /// A built-in network against reference outputs recorded elsewhere (tests/golden/README.md has the format).
 struct ParityResult {
   enum class Status : std::uint8_t { Passed, Failed, NotBuiltIn, NotAGolden };
@@ -47,6 +49,9 @@ struct ParityOptions {
 /// mode and compares outputs and taps. Throws UserError E0370 when the file is not readable JSON.
 ParityResult check_golden(const std::filesystem::path& golden, const ParityOptions& options = {});
 ParityResult check_golden(std::string_view golden_json, std::string_view name,
+                          const ParityOptions& options = {});
+/// The same for a network that is not built in: a layer by itself, wrapped in a family of its own.
+ParityResult check_golden(const Family& family, const std::filesystem::path& golden,
                           const ParityOptions& options = {});
 
 }  // namespace pollard::models

@@ -25,6 +25,7 @@
 #include "models/families/mobilenet_v2.h"
 #include "models/families/resnet.h"
 #include "models/families/rnn_classifier.h"
+#include "models/families/setformer.h"
 #include "models/families/swin.h"
 #include "models/families/vit.h"
 #include "models/io/json.h"
@@ -178,6 +179,8 @@ const std::vector<Family>& families() {
       dgcnn(),
       gat_pyg(),
       gat_depgraph(),
+      setformer(),
+      setformer_text(),
   };
   return list;
 }

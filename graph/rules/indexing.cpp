@@ -151,6 +151,16 @@ void apply_triangle(RuleContext& c, const OpRule&) {
   c.set(0, x.dims, x.nonvanishing);
 }
 
+// [.., n] -> [.., n, n]: n stands along both new dimensions.
+void apply_diag_embed(RuleContext& c, const OpRule&) {
+  const ValueTerms& x = c.in("self");
+  const bool last = c.op().int_or("dim1", -2) == -2 && c.op().int_or("dim2", -1) == -1;
+  if (x.dims.empty() || c.op().int_or("offset", 0) != 0 || !last) return c.give_up(FreezeWhy::Order);
+  std::vector<TermId> out = x.dims;
+  out.push_back(out.back());
+  c.set(0, std::move(out), x.nonvanishing);
+}
+
 void apply_embedding_bag(RuleContext& c, const OpRule&) {
   const ValueTerms& weight = c.in("weight");
   c.freeze(weight.dims[0], FreezeWhy::Vocabulary);
@@ -182,6 +192,7 @@ std::span<const OpRule> indexing_rules() {
       {.name = "rot90", .apply = apply_opaque},
       {.name = "tril", .apply = apply_triangle},
       {.name = "triu", .apply = apply_triangle},
+      {.name = "diag_embed", .apply = apply_diag_embed},
       {.name = "embedding_bag", .apply = apply_embedding_bag},
       {.name = "_embedding_bag", .apply = apply_embedding_bag},
       {.name = "masked_select", .apply = apply_opaque},

@@ -105,6 +105,21 @@ void apply_resizing_order(RuleContext& c, const OpRule&) {
   }
 }
 
+// Eigenvalues of symmetric matrices come in ascending order; every one depends on every row.
+void apply_eigen(RuleContext& c, const OpRule&) {
+  const ValueTerms& x = c.in(c.has("self") ? "self" : "A");
+  if (x.dims.size() < 2) c.malformed("an eigenvalue of no matrix");
+  std::vector<TermId> lead(x.dims.begin(), x.dims.end() - 2);
+  for (std::size_t d = lead.size(); d < x.dims.size(); ++d) c.freeze(x.dims[d], FreezeWhy::Reduction);
+  const std::vector<TermId> alive = c.all_axes(lead);
+  for (std::size_t k = 0; k < c.out_count(); ++k) {
+    std::vector<TermId> out = lead;
+    const auto& shape = c.out_value(k).shape;
+    while (out.size() < shape.size()) out.push_back(c.frozen(shape[out.size()].hint, FreezeWhy::Reduction));
+    c.set(k, std::move(out), alive);
+  }
+}
+
 void apply_cosine_similarity(RuleContext& c, const OpRule&) {
   const ValueTerms &a = c.in("x1"), &b = c.in("x2");
   if (a.dims.size() != b.dims.size()) return c.give_up(FreezeWhy::Reduction);
@@ -179,6 +194,9 @@ std::span<const OpRule> reduction_rules() {
       {.name = "fft_irfft2", .apply = apply_transform},
       {.name = "fft_rfftn", .apply = apply_ordered},
       {.name = "fft_irfftn", .apply = apply_ordered},
+      {.name = "linalg_eigh", .apply = apply_eigen},
+      {.name = "_linalg_eigh", .apply = apply_eigen},
+      {.name = "linalg_eigvalsh", .apply = apply_eigen},
       {.name = "cosine_similarity", .apply = apply_cosine_similarity},
   });
   return kRules;

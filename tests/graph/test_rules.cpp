@@ -160,6 +160,33 @@ TEST(Rules, AStridedSliceIsTheMajorPartOfAProduct) {
   EXPECT_EQ(term_of(program, d, "w1", 0), "(a0:3 x 2!)");
 }
 
+TEST(Rules, EigenvectorsOfTheRowsFreezeRowsAndLeaveHeadsAndFeatures) {
+  ProgramBuilder b;  // K_WW^-1/2 of the anchors w of each head, applied to what they see of x
+  const ValueId x = b.input("x", {2, 5, 8}), q = b.parameter("q", {12, 8}), w = b.parameter("w", {3, 6, 4});
+  const ValueId view =
+      b.call("aten.view.default", {{"self", b.linear(x, q, {2, 5, 12})}, {"size", Arg::List{2L, 5L, 3L, 4L}}},
+             {{2, 5, 3, 4}})[0];
+  const ValueId heads =
+      b.call("aten.transpose.int", {{"self", view}, {"dim0", 1L}, {"dim1", 2L}}, {{2, 3, 5, 4}})[0];
+  const ValueId wt = b.call("aten.transpose.int", {{"self", w}, {"dim0", 1L}, {"dim1", 2L}}, {{3, 4, 6}})[0];
+  const ValueId gram = b.call("aten.matmul.default", {{"self", w}, {"other", wt}}, {{3, 6, 6}})[0];
+  const std::vector<ValueId> eigen =
+      b.call("aten.linalg_eigh.default", {{"self", gram}}, {{3, 6}, {3, 6, 6}});
+  const ValueId diagonal = b.call("aten.diag_embed.default", {{"self", eigen[0]}}, {{3, 6, 6}})[0];
+  const ValueId root =
+      b.call("aten.matmul.default", {{"self", eigen[1]}, {"other", diagonal}}, {{3, 6, 6}})[0];
+  const ValueId seen = b.call("aten.matmul.default", {{"self", heads}, {"other", wt}}, {{2, 3, 5, 6}})[0];
+  const ValueId mapped = b.call("aten.matmul.default", {{"self", seen}, {"other", root}}, {{2, 3, 5, 6}})[0];
+  const Program program =
+      b.finish(b.call("aten.sum.dim_IntList", {{"self", mapped}, {"dim", Arg::List{1L}}}, {{2, 5, 6}})[0]);
+  const Dependencies d = analyse(program);
+  EXPECT_TRUE(d.unknown.empty());
+  EXPECT_EQ(term_of(program, d, "q", 0), "(a0:3 x a1:4)") << to_string(d, program);
+  EXPECT_EQ(term_of(program, d, "w", 0), "a0:3");
+  EXPECT_EQ(term_of(program, d, "w", 1), "6!");
+  EXPECT_EQ(term_of(program, d, "w", 2), "a1:4");
+}
+
 TEST(Rules, ShapesThatContradictEachOtherAreRefused) {
   ProgramBuilder b;
   const ValueId x = b.input("x", {2, 4});
