@@ -14,6 +14,12 @@
 namespace pollard::cli {
 namespace {
 
+std::string criterion_names() {
+  std::vector<std::string> names;
+  for (const pruning::CriterionInfo& info : pruning::known_criteria()) names.push_back(info.name);
+  return join(names, ", ");
+}
+
 void add_targets(CLI::App& app, PlanArguments& a) {
   const auto target = [&](const char* name, std::string& value, const char* type, const char* text) {
     app.add_option(name, value, text)->type_name(type)->group("Target (one of)");
@@ -27,10 +33,11 @@ void add_targets(CLI::App& app, PlanArguments& a) {
 }
 
 void add_scope(CLI::App& app, PlanArguments& a) {
-  const auto option = [&](const char* name, auto& value, const char* type, const char* text) {
+  const auto option = [&](const char* name, auto& value, const char* type, const std::string& text) {
     return app.add_option(name, value, text)->type_name(type)->group("Scope");
   };
-  option("--criterion", a.criterion, "NAME", "how units are ranked");
+  option("--criterion", a.criterion, "NAME", "how units are ranked: " + criterion_names());
+  option("--calib", a.calibration, "FILE", "samples: to judge units by, and to refit what is left to");
   option("--scope", a.scope, "SCOPE", "local, global or isomorphic: what is ranked together")
       ->check(CLI::IsMember({"local", "global", "isomorphic"}));
   option("--ignore", a.ignore, "GLOBS", "leave these parameters' groups whole: 'head.*,stem.*'");
@@ -104,6 +111,12 @@ pruning::PlanOptions plan_options(const PlanArguments& a, const std::string& com
   return options;
 }
 
+std::optional<pruning::CalibrationSet> read_samples(const PlanArguments& a, const models::Model& model) {
+  if (!a.calibration.empty()) return pruning::read_calibration(a.calibration, model.program);
+  pruning::require_calibration(*pruning::make_criterion(a.criterion), nullptr);
+  return std::nullopt;
+}
+
 std::string as_typed(const PlanArguments& a) {
   const std::pair<const char*, const std::string*> options[] = {
       {"speedup", &a.speedup}, {"ratio", &a.ratio},       {"params", &a.parameters}, {"macs", &a.macs},
@@ -114,6 +127,7 @@ std::string as_typed(const PlanArguments& a) {
   for (const auto& [name, value] : {std::pair{"ignore", &a.ignore}, {"only", &a.only}, {"layer", &a.layers}})
     if (!value->empty()) out += fmt::format(" --{} '{}'", name, *value);
   if (a.criterion != "magnitude") out += " --criterion " + a.criterion;
+  if (!a.calibration.empty()) out += " --calib " + a.calibration;
   if (a.round_to != 1) out += fmt::format(" --round-to {}", a.round_to);
   if (a.min_width != 1) out += fmt::format(" --min-width {}", a.min_width);
   if (a.max_ratio != "1") out += " --max-ratio " + a.max_ratio;

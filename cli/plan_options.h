@@ -3,8 +3,10 @@
 
 #include <CLI/App.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 
+#include "pruning/calibration.h"
 #include "pruning/plan.h"
 
 namespace pollard::cli {
@@ -14,6 +16,7 @@ struct PlanArguments {
   std::string ratio, speedup, parameters, macs, heads, head_dim;  // targets
   std::string layers, ignore, only;
   std::string scope, criterion = "magnitude", max_ratio = "1";
+  std::string calibration;  // samples for the criterion and for repair
   std::int64_t round_to = 1, min_width = 1;
   bool exact = false, allow_nonfinite = false;
 };
@@ -22,6 +25,11 @@ void add_plan_options(CLI::App& app, PlanArguments& arguments);
 /// Throws UserError: E0207 when no target was given, E0206 for two, E0203 for a value that does not read.
 pruning::PlanOptions plan_options(const PlanArguments& arguments, const std::string& command,
                                   std::uint64_t seed);
+
+/// The samples of --calib, when given; read before any work is done, so that a bad file costs no time. Throws UserError
+/// E0210 when the criterion needs some and there are none, and what read_calibration throws.
+std::optional<pruning::CalibrationSet> read_samples(const PlanArguments& arguments,
+                                                    const models::Model& model);
 
 /// " --speedup 2x --exact": the options again, as typed, for the next command.
 std::string as_typed(const PlanArguments& arguments);

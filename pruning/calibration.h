@@ -10,9 +10,10 @@
 
 namespace pollard::pruning {
 
-/// Unlabelled samples for a network: one tensor a user input, all with the samples along dimension 0.
+/// Samples for a network: one tensor a user input, all with the samples along dimension 0.
 struct CalibrationSet {
   std::vector<at::Tensor> inputs;
+  at::Tensor labels;  ///< class of each sample, int64 [samples]; undefined when there are none
   std::int64_t samples() const { return inputs.empty() ? 0 : inputs.front().size(0); }
 };
 

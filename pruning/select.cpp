@@ -23,10 +23,13 @@ struct Step {
 
 class Selection {
  public:
-  Selection(const models::Model& model, const Dependencies& d, const PlanOptions& options)
+  Selection(const models::Model& model, const Dependencies& d, const PlanOptions& options,
+            const CalibrationSet* calibration)
       : d_(d), options_(options), cost_(model.program, d), classes_(classes_of(model, d, options)) {
     const auto criterion = make_criterion(options.criterion);
-    scores_ = criterion->score({.model = model, .dependencies = d, .seed = options.seed});
+    scores_ = score(*criterion,
+                    {.model = model, .dependencies = d, .seed = options.seed, .calibration = calibration});
+    keep_unjudged_whole();
     sort_units();
     keep_nonfinite_whole();
     taken_.assign(classes_.size(), 0);
@@ -52,6 +55,14 @@ class Selection {
 
  private:
   Scope scope() const { return options_.scope.value_or(options_.ratio ? Scope::Local : Scope::Global); }
+
+  void keep_unjudged_whole() {
+    for (Class& c : classes_)
+      for (std::int32_t g : c.groups)
+        if (const std::string why = scores_.why_unjudged(static_cast<std::size_t>(g));
+            c.kept_whole.empty() && !why.empty())
+          c.kept_whole = why;
+  }
 
   /// Units of each group, least important first; ties by index. Without a finite score a unit comes last.
   void sort_units() {
@@ -237,6 +248,7 @@ class Selection {
         std::vector<std::int64_t> removed(order_[group].begin(),
                                           order_[group].begin() + static_cast<std::ptrdiff_t>(taken_[c]));
         std::ranges::sort(removed);
+        if (scores_.refine && !removed.empty()) removed = scores_.refine(group, std::move(removed));
         out.removal.removed[static_cast<std::size_t>(d_.groups[group].axis)] = removed;
         out.groups[group] = {.group = g, .removed = std::move(removed), .kept_whole = classes_[c].kept_whole};
         if (taken_[c] == 0 && classes_[c].takes_part())
@@ -288,8 +300,9 @@ std::string_view to_string(Scope scope) {
   return "local";
 }
 
-Plan make_plan(const models::Model& model, const Dependencies& dependencies, const PlanOptions& options) {
-  return Selection(model, dependencies, options).plan();
+Plan make_plan(const models::Model& model, const Dependencies& dependencies, const PlanOptions& options,
+               const CalibrationSet* calibration) {
+  return Selection(model, dependencies, options, calibration).plan();
 }
 
 }  // namespace pollard::pruning

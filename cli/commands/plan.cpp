@@ -30,6 +30,7 @@ Exit run_sweep(const Options& options, Context& context) {
   const std::vector<double> ratios = parse_range(options.sweep, "--sweep");
   const AnalysedModel m = load_and_analyse(options.file, options.input);
   if (!options.plan.allow_nonfinite) require_finite(m.model);
+  const auto samples = read_samples(options.plan, m.model);
   PlanArguments arguments = options.plan;
   Table table({{"ratio", true}, {"parameters", true}, {"MACs", true}, {"fewer MACs", true}});
   Json points = Json::array();
@@ -38,7 +39,8 @@ Exit run_sweep(const Options& options, Context& context) {
     models::io::throw_if_cancelled();
     arguments.ratio = fmt::format("{}", ratio);
     const auto settings = plan_options(arguments, "plan", context.globals().seed);
-    const pruning::Plan plan = pruning::make_plan(m.model, m.dependencies, settings);
+    const pruning::Plan plan =
+        pruning::make_plan(m.model, m.dependencies, settings, samples ? &*samples : nullptr);
     const auto before = static_cast<double>(plan.before.macs), after = static_cast<double>(plan.after.macs);
     table.add({format_fixed(ratio, 2), count_cell(plan.after.parameters), short_cell(after),
                format_factor(after > 0 ? before / after : 0)});
@@ -56,7 +58,9 @@ Exit run_plan(const Options& options, Context& context) {
   const auto settings = plan_options(options.plan, "plan", context.globals().seed);
   const AnalysedModel m = load_and_analyse(options.file, options.input);
   if (!options.plan.allow_nonfinite) require_finite(m.model);
-  const pruning::Plan plan = pruning::make_plan(m.model, m.dependencies, settings);
+  const auto samples = read_samples(options.plan, m.model);
+  const pruning::Plan plan =
+      pruning::make_plan(m.model, m.dependencies, settings, samples ? &*samples : nullptr);
   const std::string json = pruning::to_json(plan, m.model, m.dependencies);
   if (!options.output.empty()) write_text_file(options.output, json + "\n", options.force);
   if (context.json()) context.print_line(json);

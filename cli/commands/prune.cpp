@@ -21,24 +21,22 @@ namespace pollard::cli {
 namespace {
 
 struct Options {
-  std::string in, out, plan_file, calibration;
+  std::string in, out, plan_file;
   ModelInput input;
   PlanArguments plan;
   bool dry_run = false, no_verify = false, no_repair = false, force = false;
   int inputs = 4;
 };
 
-pruning::Plan choose(const Options& options, const AnalysedModel& m, const Context& context) {
+using Samples = std::optional<pruning::CalibrationSet>;
+
+pruning::Plan choose(const Options& options, const AnalysedModel& m, const Samples& samples,
+                     const Context& context) {
   if (!options.plan_file.empty())
     return pruning::plan_from_json(read_text_file(options.plan_file), m.model, m.dependencies);
   return pruning::make_plan(m.model, m.dependencies,
-                            plan_options(options.plan, "prune", context.globals().seed));
-}
-
-// Read before any work is done, so that a bad file costs no time.
-std::optional<pruning::CalibrationSet> samples_for(const Options& options, const AnalysedModel& m) {
-  if (options.calibration.empty() || options.no_repair) return std::nullopt;
-  return pruning::read_calibration(options.calibration, m.model.program);
+                            plan_options(options.plan, "prune", context.globals().seed),
+                            samples ? &*samples : nullptr);
 }
 
 Outcome shrink(const Options& options, const AnalysedModel& m, pruning::Plan plan, std::uint64_t seed) {
@@ -91,15 +89,15 @@ Exit run_prune(Options& options, Context& context) {
   if (!options.dry_run) models::check_save_path(options.out, {options.in}, options.force);
   const AnalysedModel m = load_and_analyse(options.in, options.input);
   if (!options.plan.allow_nonfinite) require_finite(m.model);
-  const auto samples = samples_for(options, m);
-  pruning::Plan plan = choose(options, m, context);
+  const Samples samples = read_samples(options.plan, m.model);
+  pruning::Plan plan = choose(options, m, samples, context);
   report_plan(plan, m.dependencies, context);
   context.print(change_table(plan));
   Outcome outcome = shrink(options, m, std::move(plan), context.globals().seed);
   if (outcome.verification) context.report(verdict_text(*outcome.verification, context.theme()));
   const bool written = !options.dry_run && !(outcome.verification && !outcome.verification->ok);
   if (written) {
-    if (samples) repair(*samples, m, outcome, context);
+    if (samples && !options.no_repair) repair(*samples, m, outcome, context);
     write(options, m, outcome);
   }
   return conclude(options, outcome, written, context);
@@ -122,9 +120,6 @@ void add_prune(CommandLine& line) {
       ->required();
   add_plan_options(*app, options->plan);
   app->add_option("--plan", options->plan_file, "carry out this plan instead")
-      ->type_name("FILE")
-      ->group("Safety");
-  app->add_option("--calib", options->calibration, "unlabelled samples: refit what is left to them")
       ->type_name("FILE")
       ->group("Safety");
   app->add_flag("--no-repair", options->no_repair, "leave the sliced weights as they are")->group("More");

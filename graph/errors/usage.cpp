@@ -41,6 +41,11 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "each command.",
      "error[E0209] --config: line 3: expected a value",
      "Mend the line the message names, or leave --config out."},
+    {"E0210", Exit::Usage, "the criterion needs samples",
+     "The importance criterion judges units by what flows through the network, so it needs samples; or by "
+     "a loss over labels, and the samples carry none.",
+     "error[E0210] --criterion least-squares: needs samples to judge units by",
+     "Give samples with --calib FILE, or take a criterion of the weights alone, such as magnitude."},
     {"E0220", Exit::Usage, "no output name",
      "The output path is empty or ends in a slash, so it names a folder and no file.",
      "error[E0220] out/: names no output file", "Give a file name."},
