@@ -3,6 +3,7 @@
 #include <cctype>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -23,7 +24,9 @@
 #include "models/families/itransformer.h"
 #include "models/families/llama.h"
 #include "models/families/mobilenet_v2.h"
+#include "models/families/pathformer.h"
 #include "models/families/resnet.h"
+#include "models/families/rethinking_attention.h"
 #include "models/families/rnn_classifier.h"
 #include "models/families/setformer.h"
 #include "models/families/swin.h"
@@ -55,11 +58,34 @@ std::string pattern(const std::string& key) {
   return out;
 }
 
+/// The names of the family's default network; built once, since recognising asks every family.
+const std::set<std::string>& default_patterns(const Family& family) {
+  static std::mutex mutex;
+  static std::map<std::string, std::set<std::string>> all;
+  const std::scoped_lock lock(mutex);
+  auto [found, fresh] = all.try_emplace(family.name);
+  if (fresh) {
+    const auto network = family.build(family.complete(""));
+    for (const auto& entry : network->entries()) found->second.insert(pattern(entry.key));
+  }
+  return found->second;
+}
+
+/// Whether any of the file's names could be the family's: a configuration alone makes no network of the file.
+bool may_be(const Family& family, const Shapes& shapes) {
+  try {
+    family.spec_from_shapes(shapes);
+    return true;
+  } catch (const std::exception&) {  // other names, or sizes out of range: the names below decide
+  }
+  const std::set<std::string>& known = default_patterns(family);
+  return std::ranges::any_of(shapes.map(),
+                             [&](const auto& entry) { return known.contains(pattern(entry.first)); });
+}
+
 /// Without a spec: how many of the file's names look like names of the family's default network.
 void match_patterns(const Family& family, const Shapes& shapes, Match& match) {
-  const auto network = family.build(family.complete(""));
-  std::set<std::string> known;
-  for (const auto& entry : network->entries()) known.insert(pattern(entry.key));
+  const std::set<std::string>& known = default_patterns(family);
   match.expected = known.size();
   match.given = shapes.map().size();
   for (const auto& [key, shape] : shapes.map())
@@ -176,6 +202,8 @@ const std::vector<Family>& families() {
       llama(),
       itransformer(),
       crossformer(),
+      rethinking_attention(),
+      pathformer(),
       dgcnn(),
       gat_pyg(),
       gat_depgraph(),
@@ -219,7 +247,7 @@ std::string spec_from(const Family& family, const Shapes& file, std::string_view
 
 Match match(const Family& family, const Shapes& file, std::string_view config_json) {
   const Shapes shapes = network_shapes(family, file);
-  if (!config_json.empty()) {
+  if (!config_json.empty() && may_be(family, shapes)) {
     const auto configured = [&] { return spec_from(family, file, config_json, ""); };
     if (auto fits = match_with(family, shapes, configured); fits && fits->complete()) return *fits;
   }

@@ -163,15 +163,23 @@ void apply_strided(RuleContext& c, const ValueTerms& x, const SliceBounds& b) {
   c.set(0, std::move(out), x.nonvanishing);
 }
 
+bool ends_at_run_time(const Op& op) {
+  const Arg* end = op.find(op.find("end") ? "end" : "length");
+  return end && end->as<ValueId>();
+}
+
 void take(RuleContext& c, const SliceBounds& b) {
   const ValueId self = c.id("self");
   const ValueTerms& x = c.in(self);
   if (b.start + b.length > c.size(x.dims[b.dim])) c.malformed("a slice past the end");
   const std::array lengths{b.start, b.length, c.size(x.dims[b.dim]) - b.start - b.length};
   const std::vector<TermId> parts = cut(c, x.dims[b.dim], lengths);
-  // What is left of a table may be read at other input sizes; what is left of an activation is dead.
-  if (c.facts(self).from_weights)
-    for (std::size_t unread : {std::size_t{0}, std::size_t{2}}) c.freeze(parts[unread], FreezeWhy::Unread);
+  // What is left of a table, or beyond an end that follows the input's size, may be read at other sizes; what else
+  // is left of an activation is dead.
+  const bool table = c.facts(self).from_weights;
+  if (table || ends_at_run_time(c.op()))
+    for (std::size_t unread : {std::size_t{0}, std::size_t{2}})
+      c.freeze(parts[unread], table ? FreezeWhy::Unread : FreezeWhy::Position);
   std::vector<TermId> out = x.dims;
   out[b.dim] = parts[1];
   c.set(0, std::move(out), x.nonvanishing);
