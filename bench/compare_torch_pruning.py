@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Analysis + plan + rewrite against torch-pruning 1.6.1: same machine, one thread each, in turn.
+"""Analysis + plan + rewrite against torch-pruning 1.6.1: same machine, same number of threads, in turn.
 
-    compare_torch_pruning.py POLLARD_PIPELINE NETS_FOLDER [--repeat N]
+    compare_torch_pruning.py POLLARD_PIPELINE NETS_FOLDER [--repeat N] [--threads N]
 
 NETS_FOLDER holds the .pt2 files of export_networks.py (resnet50 densenet121 vit_b_16 swin_t gpt2_12). The peer gets the
 live module and no hint but its classifier (it needs that one); its time is building the pruner and one step at ratio
-0.5, CPU seconds of one thread. A peer run longer than 60 s counts as 60. Prints a markdown table.
+0.5. One thread: CPU seconds; more: seconds by the clock. A peer run longer than 60 s counts as 60. Prints a markdown table.
 """
 import json
 import multiprocessing
@@ -16,7 +16,8 @@ import sys
 import time
 import warnings
 
-os.environ["OMP_NUM_THREADS"] = "1"
+THREADS = sys.argv[sys.argv.index("--threads") + 1] if "--threads" in sys.argv else "1"
+os.environ["OMP_NUM_THREADS"] = THREADS
 warnings.filterwarnings("ignore")
 NETWORKS = ["resnet50", "densenet121", "vit_b_16", "swin_t", "gpt2_12"]
 LIMIT = 60
@@ -71,15 +72,16 @@ def build(name):
 def peer(name, queue):
     import torch
     import torch_pruning as tp
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(THREADS))
+    clock = time.process_time if THREADS == "1" else time.perf_counter
     times = []
     for _ in range(3):
         model, x, ignored, heads = build(name)
-        start = time.process_time()
+        start = clock()
         pruner = tp.pruner.BasePruner(model, x, importance=tp.importance.GroupMagnitudeImportance(p=2), pruning_ratio=0.5,
                                       ignored_layers=ignored, num_heads=dict(heads), in_channel_groups={}, out_channel_groups={})
         pruner.step()
-        times.append(time.process_time() - start)
+        times.append(clock() - start)
         queue.put(sorted(times)[len(times) // 2])
 
 
@@ -104,7 +106,7 @@ def main():
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name in NETWORKS:
         path = os.path.join(nets, name + ".pt2")
-        ours = json.loads(subprocess.run([pipeline, "0.5", repeat, path], check=True, capture_output=True, text=True).stdout)
+        ours = json.loads(subprocess.run([pipeline, "0.5", repeat, THREADS, path], check=True, capture_output=True, text=True).stdout)
         theirs, ended = run_peer(name)
         total = ours["analyse"] + ours["plan"] + ours["rewrite"]
         peer_text = f"{1e3 * theirs:.0f}" if theirs else ("does not end" if not ended else "error")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Times the road from a loaded program to a smaller one: analysis, scoring and selection, rewriting and slicing.
-//   pollard_pipeline RATIO REPEAT FILE...     one JSON line a file: median CPU seconds of REPEAT runs, peak memory
+//   pollard_pipeline RATIO REPEAT THREADS FILE...     one JSON line a file: median seconds of REPEAT runs, peak memory
+// With one thread CPU seconds, which other processes disturb least; with more, seconds by the clock.
 // Memory is measured on the first run of the first file alone, which gives its weights away as it slices them; `base` is
 // what the process (mostly LibTorch's code) takes before it reads anything.
 #include <ATen/Parallel.h>
@@ -22,10 +23,9 @@ namespace {
 
 using namespace pollard;
 
-/// CPU seconds of this process, as the peer's side counts.
 double now() {
   timespec t{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  clock_gettime(at::get_num_threads() == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
@@ -86,13 +86,13 @@ void measure(const std::string& path, double ratio, int repeat) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 4) {
-    std::fputs("usage: pollard_pipeline RATIO REPEAT FILE...\n", stderr);
+  if (argc < 5) {
+    std::fputs("usage: pollard_pipeline RATIO REPEAT THREADS FILE...\n", stderr);
     return 2;
   }
-  at::set_num_threads(1);
+  at::set_num_threads(std::atoi(argv[3]));
   try {
-    for (int i = 3; i < argc; ++i) measure(argv[i], std::atof(argv[1]), std::atoi(argv[2]));
+    for (int i = 4; i < argc; ++i) measure(argv[i], std::atof(argv[1]), std::atoi(argv[2]));
   } catch (const UserError& error) {
     std::fprintf(stderr, "error[%s] %s\n", error.parts().code.c_str(), error.what());
     return static_cast<int>(error.exit());
