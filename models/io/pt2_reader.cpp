@@ -6,6 +6,7 @@
 #include "models/io/pt2_sample_inputs.h"
 #include "models/io/pt2_schema.h"
 #include "models/io/pt2_weights.h"
+#include "models/io/tensor_memory.h"
 #include "models/io/text.h"
 
 namespace pollard::models::io {
@@ -43,6 +44,12 @@ void check_byte_order(const ZipReader& archive) {
       .unsupported("the weights are not little-endian", "load and save it again on a little-endian machine");
 }
 
+graph::Program read_graph(const ZipReader& archive, const std::string& entry) {
+  const Json json = parse_entry(archive.read_text(archive.require(entry)), archive.name(), entry);
+  JsonReader reader(archive.name(), entry);
+  return pt2::GraphReader(reader, json).read();
+}
+
 }  // namespace
 
 bool is_pt2(const ZipReader& archive) {
@@ -54,10 +61,9 @@ bool is_pt2(const ZipReader& archive) {
 Model read_pt2(const ZipReader& archive) {
   check_byte_order(archive);
   const std::string name = choose_model(archive);
-  const std::string entry = std::string(kModels) + name + std::string(kJson);
-  const Json json = parse_entry(archive.read_text(archive.require(entry)), archive.name(), entry);
-  JsonReader reader(archive.name(), entry);
-  Model model{.program = pt2::GraphReader(reader, json).read(), .format = "pt2"};
+  Model model{.program = read_graph(archive, std::string(kModels) + name + std::string(kJson)),
+              .format = "pt2"};
+  give_back_free_memory();  // the parsed text is several times the graph's size; the weights come next
   model.weights = pt2::read_weights(archive, name, model.program);
   model.sample_inputs = pt2::read_sample_inputs(archive, name, model.program);
   for (const ZipEntry& extra : archive.entries())

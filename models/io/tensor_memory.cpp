@@ -3,6 +3,7 @@
 
 #include <ATen/EmptyTensor.h>
 #include <c10/util/Exception.h>
+#include <malloc.h>
 
 #include <algorithm>
 
@@ -43,6 +44,12 @@ void check_booleans(const at::Tensor& tensor, const std::string& subject, const 
                               std::to_string(std::to_integer<int>(*bad)),
                    .where = "element " + std::to_string(bad - bytes.begin()),
                    .help = "write it again from a boolean tensor"});
+}
+
+void give_back_free_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }
 
 }  // namespace pollard::models::io

@@ -22,4 +22,7 @@ std::span<std::byte> tensor_data(const at::Tensor& tensor);
 /// compute with. Other types hold a valid number whatever their bytes are.
 void check_booleans(const at::Tensor& tensor, const std::string& subject, const std::string& name);
 
+/// Hands memory that was freed but is kept for reuse back to the system: before tensors take theirs.
+void give_back_free_memory();
+
 }  // namespace pollard::models::io
