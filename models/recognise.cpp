@@ -29,6 +29,7 @@
 #include "models/families/rethinking_attention.h"
 #include "models/families/rnn_classifier.h"
 #include "models/families/setformer.h"
+#include "models/families/speech.h"
 #include "models/families/swin.h"
 #include "models/families/vit.h"
 #include "models/io/json.h"
@@ -192,6 +193,8 @@ const std::vector<Family>& families() {
       flatten_deit(),
       rnn_classifier(),
       agnews_lstm(),
+      silero_vad(),
+      voice_encoder(),
       transformer_model(),
       cnn_transformer(),
       rnn_transformer(),
