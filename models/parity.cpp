@@ -57,8 +57,10 @@ bool is_running_statistic(const std::string& key) {
   return key.ends_with("running_mean") || key.ends_with("running_var");
 }
 
-/// Fills every key the golden lists and notes what differs between its names and the network's.
-std::string fill(Network& network, const Json& golden, const Shapes& keys, ParityResult& result) {
+/// Fills every key the golden lists, in whichever of the family's layouts, and notes what differs between its names
+/// and the network's.
+std::string fill(const Family& family, Network& network, const Json& golden, const Shapes& keys,
+                 ParityResult& result) {
   std::map<std::string, Module::Slot*> slots;
   std::set<const Module::Slot*> open;
   for (const auto& entry : network.entries()) {
@@ -71,7 +73,7 @@ std::string fill(Network& network, const Json& golden, const Shapes& keys, Parit
   const bool gains_are_one = golden.value("gain_rule", "") == "1+fill";
   std::string problem;
   for (const auto& [key, shape] : keys.map()) {
-    const auto found = slots.find(key);
+    const auto found = slots.find(network_key(family, key));
     if (found == slots.end()) {
       problem += " no " + key + ";";
     } else if (found->second->tensor->sizes() != at::IntArrayRef(shape)) {
@@ -208,7 +210,7 @@ void run(const Family& family, const Json& golden, std::string_view text, const 
   const Shapes keys = shapes_of(golden.at("keys"));
   const auto network =
       family.build(spec_from(family, keys, golden.value("config", Json::object()).dump(), result.arch));
-  result.problem = fill(*network, golden, keys, result) + check_buffers(*network, golden);
+  result.problem = fill(family, *network, golden, keys, result) + check_buffers(*network, golden);
   result.parameters = network->parameter_count();
   result.parameters_expected = golden.at("parameters").get<std::int64_t>();
   if (result.parameters != result.parameters_expected) result.problem += " parameter count;";

@@ -28,6 +28,7 @@
 #include "models/families/resnet.h"
 #include "models/families/rethinking_attention.h"
 #include "models/families/rnn_classifier.h"
+#include "models/families/sequencer.h"
 #include "models/families/setformer.h"
 #include "models/families/speech.h"
 #include "models/families/swin.h"
@@ -191,6 +192,7 @@ const std::vector<Family>& families() {
       flatten_pvt(),
       flatten_cswin(),
       flatten_deit(),
+      sequencer(),
       rnn_classifier(),
       agnews_lstm(),
       silero_vad(),

@@ -2,6 +2,7 @@
 #include "models/spec.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "graph/error.h"
@@ -21,8 +22,15 @@ using Json = nlohmann::json;
                    .help = "pollard models FAMILY prints the specification of every published size"});
 }
 
+/// 3.0 is a whole number too: some configurations write ratios so.
+bool is_whole(const Json& value) {
+  if (!value.is_number_float()) return value.is_number_integer();
+  const auto number = value.get<double>();
+  return std::abs(number) < 1e15 && std::trunc(number) == number;
+}
+
 std::int64_t checked(std::string_view name, const Json& value, Range range) {
-  if (!value.is_number_integer()) refuse(name, "is " + value.dump() + ", expected a whole number");
+  if (!is_whole(value)) refuse(name, "is " + value.dump() + ", expected a whole number");
   const bool too_large =
       value.is_number_unsigned() &&
       value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());

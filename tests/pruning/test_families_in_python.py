@@ -11,7 +11,20 @@ import subprocess
 import sys
 import tempfile
 
+import torch
+
 HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def fill_zeros(path):
+    """Some classifiers start as zeros, which would compare zeros with zeros: gives them content."""
+    program = torch.export.load(path)
+    zeros = [t for t in program.state_dict.values() if t.dim() > 1 and not t.any()]
+    with torch.no_grad():
+        for tensor in zeros:
+            tensor.normal_(std=0.1, generator=torch.Generator().manual_seed(1))
+    if zeros:
+        torch.export.save(program, path)
 
 
 def main():
@@ -27,6 +40,7 @@ def main():
                 with open(stem + ".json", "w") as file:
                     json.dump(spec, file)
                 subprocess.run([pollard, "init", family["name"], stem + ".pt2", "--spec", stem + ".json", "-q"], check=True)
+                fill_zeros(stem + ".pt2")
                 pruned = subprocess.run([pollard, "prune", stem + ".pt2", stem + ".small.pt2", "--speedup", "2x", "--exact", "-q"],
                                         capture_output=True, text=True)
                 if pruned.returncode == 4:  # exact groups alone may not suffice: then what half of them gives

@@ -79,6 +79,8 @@ TEST(Families, RefuseSpecsOutOfRangeBeforeBuilding) {
   EXPECT_TRUE(refused("bert", R"({"num_attention_heads": 0})"));
   EXPECT_TRUE(refused("bert", R"({"hidden_size": 100, "num_attention_heads": 3})"));
   EXPECT_TRUE(refused("bert", R"({"hidden_size": "wide"})"));
+  EXPECT_TRUE(refused("bert", R"({"hidden_size": 100.5})"));
+  EXPECT_FALSE(refused("bert", R"({"hidden_size": 96.0})"));
   EXPECT_TRUE(refused("bert", R"({"hidden_act": "nonsense"})"));
   EXPECT_TRUE(refused("bert", "[1, 2"));
   EXPECT_TRUE(refused("resnet", R"({"layers": [3, 4, 6]})"));
