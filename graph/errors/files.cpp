@@ -181,6 +181,13 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "[CLS] or [SEP], so it belongs to another kind of tokenizer.",
      "error[E0371] vocabulary: lacks the token [CLS]: it is no WordPiece vocabulary",
      "Use the vocab.txt that belongs to the model."},
+    {"E0372", Exit::BadFile, "tokenizer not understood",
+     "A checkpoint's tokenizer.json (or vocab.json and merges.txt) describes a kind of tokenizer that "
+     "pollard does not "
+     "know, or is damaged: byte-level BPE and WordPiece are read. A part that would change the ids is never "
+     "skipped.",
+     "error[E0372] tokenizer: its model \"Unigram\" is not known",
+     "Use the tokenizer that belongs to the model, or turn the text into ids elsewhere and pass --ids."},
     {"E0380", Exit::BadFile, "plan of another model",
      "A plan names units by their index, so it is good for the one file it was made from: its SHA-256 is in "
      "it.",

@@ -10,6 +10,7 @@
 
 #include "graph/error.h"
 #include "models/data/bert_text.h"
+#include "models/data/tokenizer_json.h"
 #include "models/io/file.h"
 
 namespace pollard::models {
@@ -72,6 +73,12 @@ std::int64_t WordPiece::id_of(const std::string& token) const {
 }
 
 WordPiece WordPiece::from_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(folder / "vocab.txt", error) &&
+      std::filesystem::is_regular_file(folder / "tokenizer.json", error)) {
+    const WordPieceFile file = word_piece_from_json(read_tokenizer_file(folder / "tokenizer.json"));
+    return WordPiece(file.vocabulary, file.options);
+  }
   WordPieceOptions options;
   const auto tokenizer = read_object(folder / "tokenizer_config.json");
   if (const auto found = tokenizer.find("do_lower_case"); found != tokenizer.end() && found->is_boolean())

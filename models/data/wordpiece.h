@@ -34,7 +34,8 @@ class WordPiece {
   /// `vocabulary`: the token of each id; must hold [PAD], [UNK], [CLS] and [SEP] (UserError E0371 otherwise).
   explicit WordPiece(const std::vector<std::string>& vocabulary, WordPieceOptions options = {});
   /// From a checkpoint's folder: vocab.txt, and where present tokenizer_config.json (do_lower_case) and
-  /// sentence_bert_config.json (max_seq_length). Throws UserError E0302 or E0371.
+  /// sentence_bert_config.json (max_seq_length); without a vocab.txt all from tokenizer.json. Throws UserError E0302,
+  /// E0371 or E0372.
   static WordPiece from_folder(const std::filesystem::path& folder);
 
   /// One text: [CLS], its pieces cut to the longest length, [SEP].
