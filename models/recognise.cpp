@@ -23,6 +23,7 @@
 #include "models/families/gptj.h"
 #include "models/families/itransformer.h"
 #include "models/families/llama.h"
+#include "models/families/m2_bert.h"
 #include "models/families/mobilenet_v2.h"
 #include "models/families/pathformer.h"
 #include "models/families/resnet.h"
@@ -30,6 +31,8 @@
 #include "models/families/rnn_classifier.h"
 #include "models/families/sequencer.h"
 #include "models/families/setformer.h"
+#include "models/families/simplified_decoder.h"
+#include "models/families/simplified_encoder.h"
 #include "models/families/speech.h"
 #include "models/families/swin.h"
 #include "models/families/vit.h"
@@ -214,6 +217,9 @@ const std::vector<Family>& families() {
       gat_depgraph(),
       setformer(),
       setformer_text(),
+      simplified_decoder(),
+      simplified_encoder(),
+      m2_bert(),
   };
   return list;
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "models/layers/attention.h"
+#include "models/layers/monarch.h"
 #include "models/layers/optimal_transport.h"
 #include "models/layers/token_merging.h"
 #include "models/parity.h"
@@ -91,6 +92,62 @@ class TransportEmbedding : public Network {
   at::Tensor weight_;
 };
 
+struct MonarchSpec {
+  std::int64_t k = 1, q = 1, p = 1, l = 1, s = 1, r = 1;
+  void fields(Fields& f) {
+    f.integer("k", k);
+    f.integer("q", q);
+    f.integer("p", p);
+    f.integer("l", l);
+    f.integer("s", s);
+    f.integer("r", r);
+  }
+};
+
+/// The product, and the same as one dense matrix.
+class MonarchProduct : public Network {
+ public:
+  explicit MonarchProduct(MonarchSpec spec) : spec_(spec) {
+    parameter("w1", first_, {spec.k, spec.q, spec.p});
+    parameter("w2", second_, {spec.l, spec.s, spec.r});
+  }
+  Result forward(const std::vector<at::Tensor>& inputs) override {
+    const at::Tensor& x = inputs.at(0);
+    const at::Tensor y = monarch_multiply(x, first_, second_);
+    if (x.is_meta()) return Result::tuple({y, y});
+    const at::Tensor dense = monarch_multiply(at::eye(x.size(1), x.options()), first_, second_);
+    return Result::tuple({y, at::matmul(x, dense)});
+  }
+  std::vector<Example> examples() const override { return {{"x", {batch(), spec_.k * spec_.p}}}; }
+
+ private:
+  MonarchSpec spec_;
+  at::Tensor first_, second_;
+};
+
+struct BlockdiagSpec {
+  std::int64_t in_features = 1, out_features = 1, nblocks = 1;
+  void fields(Fields& f) {
+    f.integer("in_features", in_features);
+    f.integer("out_features", out_features);
+    f.integer("nblocks", nblocks);
+  }
+};
+
+class Blockdiag : public Network {
+ public:
+  explicit Blockdiag(BlockdiagSpec spec)
+      : in_(spec.in_features), lin_(spec.in_features, spec.out_features, spec.nblocks) {
+    child("lin", lin_);
+  }
+  Result forward(const std::vector<at::Tensor>& inputs) override { return lin_(inputs.at(0)); }
+  std::vector<Example> examples() const override { return {{"x", {batch(), 3, in_}}}; }
+
+ private:
+  std::int64_t in_;
+  BlockdiagLinear lin_;
+};
+
 void expect_met(Family family, const std::string& golden) {
   family.spec_from_shapes = [](const Shapes&) { return std::string("{}"); };
   family.golden_taps = [](std::string_view) -> std::vector<std::string> {
@@ -129,6 +186,11 @@ TEST(LayerGoldens, UnmergingPutsEveryTokenBack) {
 TEST(LayerGoldens, TransportOntoReferences) {
   const Family family = make_family<EmbeddingSpec, TransportEmbedding>("otk", "");
   for (const char* golden : {"otk_plain", "otk_gauss_2d"}) expect_met(family, golden);
+}
+
+TEST(LayerGoldens, MonarchMatricesMultiply) {
+  expect_met(make_family<MonarchSpec, MonarchProduct>("monarch_multiply", ""), "monarch_multiply");
+  expect_met(make_family<BlockdiagSpec, Blockdiag>("blockdiag_linear", ""), "blockdiag_linear");
 }
 
 }  // namespace
