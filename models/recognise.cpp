@@ -10,6 +10,7 @@
 #include "graph/error.h"
 #include "models/families/bert.h"
 #include "models/families/cifar_vgg.h"
+#include "models/families/convlstm.h"
 #include "models/families/crossformer.h"
 #include "models/families/densenet.h"
 #include "models/families/dgcnn.h"
@@ -35,6 +36,7 @@
 #include "models/families/simplified_encoder.h"
 #include "models/families/speech.h"
 #include "models/families/swin.h"
+#include "models/families/swinlstm.h"
 #include "models/families/vit.h"
 #include "models/io/json.h"
 #include "models/registry.h"
@@ -196,6 +198,10 @@ const std::vector<Family>& families() {
       flatten_cswin(),
       flatten_deit(),
       sequencer(),
+      swinlstm_b(),
+      swinlstm_d(),
+      convlstm(),
+      convlstm_fused(),
       rnn_classifier(),
       agnews_lstm(),
       silero_vad(),

@@ -29,7 +29,7 @@ void apply_convolution(RuleContext& c, const OpRule& rule) {
   if (c.size(rows) % groups || c.size(in) % groups)
     c.malformed("channels not divisible by " + std::to_string(groups) + " groups");
   TermId out = transposed ? columns : rows;
-  TermId per_group = columns;
+  TermId per_group = transposed ? rows : columns;
   if (groups == 1) {
     c.unify(in, transposed ? rows : columns);
   } else {
@@ -42,6 +42,7 @@ void apply_convolution(RuleContext& c, const OpRule& rule) {
   }
   if (c.has("bias")) c.unify(c.in("bias").dims[0], out);
   for (std::size_t d = 2; d < w.dims.size(); ++d) c.freeze(w.dims[d], FreezeWhy::Kernel);
+  for (std::size_t d = channel + 1; d < x.dims.size(); ++d) c.freeze(x.dims[d], FreezeWhy::Position);
 
   std::vector<TermId> dims(x.dims.begin(), x.dims.begin() + static_cast<std::ptrdiff_t>(channel));
   dims.push_back(out);

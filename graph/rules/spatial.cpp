@@ -29,7 +29,10 @@ void apply_pixel_shuffle(RuleContext& c, const OpRule&) {
   c.freeze(channels.minor, FreezeWhy::Position);
   std::vector<TermId> out = x.dims;
   out[n - 3] = channels.major;
-  for (std::size_t d : {n - 2, n - 1}) out[d] = c.frozen(c.out_value().shape[d].hint, FreezeWhy::Position);
+  for (std::size_t d : {n - 2, n - 1}) {
+    c.freeze(x.dims[d], FreezeWhy::Position);
+    out[d] = c.frozen(c.out_value().shape[d].hint, FreezeWhy::Position);
+  }
   c.set(0, std::move(out), x.nonvanishing);
 }
 
@@ -68,6 +71,7 @@ void apply_im2col(RuleContext& c, const OpRule&) {
   const ValueTerms& x = c.in("self");
   if (x.dims.size() != 4) return c.give_up(FreezeWhy::Position);
   const std::int64_t kernel = c.out_value().shape[1].hint / c.size(x.dims[1]);
+  for (std::size_t d : {2U, 3U}) c.freeze(x.dims[d], FreezeWhy::Position);
   c.set(0,
         {x.dims[0], c.terms().product({x.dims[1], c.frozen(kernel, FreezeWhy::Kernel)}),
          c.frozen(c.out_value().shape[2].hint, FreezeWhy::Position)},
@@ -81,6 +85,7 @@ void apply_col2im(RuleContext& c, const OpRule&) {
   if (x.dims.size() != 3 || out.shape.size() != 4) return c.give_up(FreezeWhy::Position);
   const Channels channels = read_channels(c, x.dims[1], c.size(x.dims[1]) / out.shape[1].hint);
   c.freeze(channels.minor, FreezeWhy::Kernel);
+  c.freeze(x.dims[2], FreezeWhy::Position);
   c.set(0,
         {x.dims[0], channels.major, c.frozen(out.shape[2].hint, FreezeWhy::Position),
          c.frozen(out.shape[3].hint, FreezeWhy::Position)},

@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "graph/cost.h"
 #include "graph/op_rules.h"
 #include "tests/graph/program_builder.h"
 
@@ -71,6 +72,26 @@ TEST(Rules, FlattenAfterConvolutionKeepsChannelsTimesSpace) {
   const Dependencies d = analyse(program);
   EXPECT_EQ(term_of(program, d, "fc", 1), "(a0:16 x 6! x 6!)");
   EXPECT_EQ(term_of(program, d, "conv", 0), "a0:16");
+}
+
+TEST(Rules, WhatAConvolutionReadsAsPositionsStaysEvenWhenALayerMadeIt) {
+  ProgramBuilder b;
+  const ValueId x = b.input("x", {2, 5, 8}), rows = b.parameter("rows", {6, 8}),
+                k = b.parameter("k", {4, 5, 3});
+  const ValueId y = b.linear(x, rows, {2, 5, 6});
+  const Program program =
+      b.finish(b.call("aten.conv1d.default", {{"input", y}, {"weight", k}}, {{2, 4, 4}})[0]);
+  EXPECT_EQ(term_of(program, analyse(program), "rows", 0), "6!");
+}
+
+TEST(Rules, ATransposedConvolutionMultipliesEachInputWithAKernelForEachOutputChannel) {
+  ProgramBuilder b;
+  const ValueId x = b.input("x", {2, 6, 4, 5}), k = b.parameter("k", {6, 3, 2, 2});
+  const ValueId y = b.call("aten.conv_transpose2d.input",
+                           {{"input", x}, {"weight", k}, {"stride", Arg::List{2L, 2L}}}, {{2, 3, 8, 10}})[0];
+  const Program program = b.finish(y);
+  const Dependencies d = analyse(program);
+  EXPECT_EQ(CostModel(program, d).macs(full_widths(d)), 2 * 6 * 4 * 5 * 3 * 2 * 2);
 }
 
 TEST(Rules, AnUnknownOpFreezesWhatItTouchesAndIsNamedOnce) {
