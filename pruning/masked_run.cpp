@@ -146,11 +146,12 @@ class MaskedHook {
     for (const Renormalisation* r : dims)
       gathered = gathered.index_select(r->dim, index_tensor(kept(operand, r->dim)));
     slot = gathered;
-    const bool norm = handle.schema().argumentIndexWithName("normalized_shape") ||
-                      handle.schema().argumentIndexWithName("num_groups");
-    if (norm) shrink_norm_arguments(op, index, handle.schema(), full.dim(), gathered, operand, stack);
+    const bool resized = handle.schema().argumentIndexWithName("normalized_shape") ||
+                         handle.schema().argumentIndexWithName("num_groups");
+    const bool keeps_shape = resized || handle.schema().argumentIndexWithName("running_mean");
+    if (resized) shrink_norm_arguments(op, index, handle.schema(), full.dim(), gathered, operand, stack);
     handle.callBoxed(&stack);
-    if (!norm) return;
+    if (!keeps_shape) return;
     at::Tensor out = stack.front().toTensor();
     for (const Renormalisation* r : dims) {
       std::vector<std::int64_t> shape = out.sizes().vec();

@@ -60,6 +60,17 @@ void rewrite_group_norm(RewriteContext& c) {
   if (c.resized(G)) c.op().set("num_groups", c.new_size(G));
 }
 
+// Without running statistics (weight standardisation, some small networks) everything but the channels is reduced over.
+void apply_batch_norm(RuleContext& c, const OpRule&) {
+  static constexpr OpRule kCoupling{
+      .name = "batch_norm",
+      .signature = "input n c x.., weight? c, +bias? c, =running_mean? c, =running_var? c -> n c x.."};
+  apply_signature(c, kCoupling);
+  if (c.has("running_mean")) return;
+  for (std::size_t d = 0; d < c.rank("input"); ++d)
+    if (d != 1) c.renormalise("input", d, Renormalisation::How::Gather);
+}
+
 }  // namespace
 
 std::span<const OpRule> norm_rules() {
@@ -67,6 +78,7 @@ std::span<const OpRule> norm_rules() {
       {.name = "layer_norm", .apply = apply_layer_norm, .rewrite = rewrite_layer_norm},
       {.name = "native_layer_norm", .apply = apply_layer_norm, .rewrite = rewrite_layer_norm},
       {.name = "rms_norm", .apply = apply_layer_norm, .rewrite = rewrite_layer_norm},
+      {.name = "batch_norm", .apply = apply_batch_norm},
       {.name = "group_norm", .apply = apply_group_norm, .rewrite = rewrite_group_norm},
   });
   return kRules;

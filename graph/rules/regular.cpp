@@ -18,8 +18,6 @@ std::span<const OpRule> regular_rules() {
        .signature = "input1 n.. i, input2 n.. j, weight o i j, +bias? o -> n.. o",
        .macs = true},
       {.name = "embedding", .signature = "weight v!vocabulary d, indices n.. -> n.. d"},
-      {.name = "batch_norm",
-       .signature = "input n c x.., weight? c, +bias? c, =running_mean? c, =running_var? c -> n c x.."},
       {.name = "instance_norm",
        .signature =
            "input n c x..!reduction, weight? c, +bias? c, =running_mean? c, =running_var? c -> n c x.."},
