@@ -26,6 +26,7 @@
 #include "models/families/llama.h"
 #include "models/families/m2_bert.h"
 #include "models/families/mobilenet_v2.h"
+#include "models/families/oneformer.h"
 #include "models/families/pathformer.h"
 #include "models/families/resnet.h"
 #include "models/families/rethinking_attention.h"
@@ -192,6 +193,7 @@ const std::vector<Family>& families() {
       torchvision_vit(),
       dinov2(),
       swin(),
+      oneformer(),
       efficientvit_msra(),
       flatten_swin(),
       flatten_pvt(),

@@ -49,10 +49,12 @@ std::span<const OpRule> regular_rules() {
       {.name = "_upsample_bicubic2d_aa", .signature = "self/input n c h!position w!position -> n c p q"},
       {.name = "upsample_trilinear3d",
        .signature = "self/input n c d!position h!position w!position -> n c o p q"},
-      {.name = "grid_sampler", .signature = "input n c h!position w!position, =grid n p q two -> n c p q"},
-      {.name = "grid_sampler_2d", .signature = "input n c h!position w!position, =grid n p q two -> n c p q"},
+      {.name = "grid_sampler",
+       .signature = "input n c h!position w!position, =grid n p q two!position -> n c p q"},
+      {.name = "grid_sampler_2d",
+       .signature = "input n c h!position w!position, =grid n p q two!position -> n c p q"},
       {.name = "grid_sampler_3d",
-       .signature = "input n c d!position h!position w!position, =grid n o p q three -> n c o p q"},
+       .signature = "input n c d!position h!position w!position, =grid n o p q three!position -> n c o p q"},
   });
   return kRules;
 }

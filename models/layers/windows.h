@@ -15,6 +15,10 @@ struct Grid {
   std::int64_t positions() const { return h * w; }
 };
 
+/// x [B, H, W, C] zero-padded at the bottom and right, and cut off there.
+at::Tensor padded(const at::Tensor& x, Grid to);
+at::Tensor cropped(const at::Tensor& x, Grid to);
+
 /// A map x [B, H, W, C] cut into windows, zero-padded at the bottom and right where they do not fit.
 class Windows {
  public:
@@ -37,23 +41,37 @@ class Windows {
 struct WindowLayout {
   Grid map, window, shift;
   WindowLayout(Grid map, std::int64_t window, bool shifted);
+  /// As backbones of images of any size cut theirs: `map` padded to whole windows, window and shift as given. What is
+  /// cut must be padded() to .map.
+  static WindowLayout whole(Grid map, std::int64_t window, bool shifted);
   bool shifted() const { return shift.h > 0 || shift.w > 0; }
   std::int64_t windows() const;  ///< of one image, padded
   /// [windows, positions, positions]: 0 between neighbours, -100 between positions the roll brought together.
-  at::Tensor mask() const;
+  at::Tensor mask(const at::TensorOptions& options = at::kFloat) const;
 };
 
-/// Swin's attention over x [windows, positions, C]: FusedAttention with a learned bias
-/// relative_position_bias_table [(2h-1) (2w-1), heads] read at (dy + h - 1) (2w - 1) + dx + w - 1.
-struct WindowAttention : Module {
-  FusedAttention attention;
+/// A learned bias for every pair of a window's positions and every head, relative_position_bias_table [(2h-1) (2w-1),
+/// heads] read at (dy + h - 1) (2w - 1) + dx + w - 1.
+struct RelativePositionBias : Module {
   at::Tensor table, index;
   Grid window;
   /// Old checkpoints hold the index as a buffer: `persistent_index`.
+  RelativePositionBias(Grid window, std::int64_t heads, bool persistent_index);
+  /// To be added to attention scores [windows, heads, positions, positions]. `mask` [windows of an image, positions,
+  /// positions] or undefined; `images` is the batch size.
+  at::Tensor operator()(const at::Tensor& mask, std::int64_t images) const;
+};
+
+/// Swin's attention over x [windows, positions, C]: FusedAttention with a RelativePositionBias under the same name.
+struct WindowAttention : Module {
+  FusedAttention attention;
+  RelativePositionBias bias;
   WindowAttention(std::int64_t width, std::int64_t heads, Grid window, bool persistent_index,
                   FusedAttention::Dropout dropout = {});
-  /// `mask` [windows of an image, positions, positions] or undefined; `images` is the batch size.
-  at::Tensor operator()(const at::Tensor& x, const at::Tensor& mask, std::int64_t images) const;
+  /// mask and images: RelativePositionBias.
+  at::Tensor operator()(const at::Tensor& x, const at::Tensor& mask, std::int64_t images) const {
+    return attention(x, bias(mask, images));
+  }
 };
 
 /// Rolls, cuts, runs `attend(parts [windows, positions, C])`, joins and rolls back: x [B, H, W, C].

@@ -208,6 +208,41 @@ TEST(Rules, EigenvectorsOfTheRowsFreezeRowsAndLeaveHeadsAndFeatures) {
   EXPECT_EQ(term_of(program, d, "w", 2), "a1:4");
 }
 
+TEST(Rules, DeformableSamplingTiesAHeadsOffsetsToItsValuesAndKeepsThePoints) {
+  ProgramBuilder b;  // 3 heads of 4, each reading 2 points of a 6 x 7 map for 5 queries
+  const ValueId x = b.input("x", {2, 42, 8}), q = b.input("q", {2, 5, 8});
+  const ValueId value = b.parameter("value", {12, 8}), offsets = b.parameter("offsets", {12, 8}),
+                weights = b.parameter("weights", {6, 8}), out = b.parameter("out", {3, 12});
+  const auto view = [&](ValueId from, std::vector<std::int64_t> shape) {
+    Arg::List size(shape.begin(), shape.end());
+    return b.call("aten.reshape.default", {{"self", from}, {"shape", size}}, {shape})[0];
+  };
+  const auto permuted = [&](ValueId from, Arg::List dims, std::vector<std::int64_t> shape) {
+    return b.call("aten.permute.default", {{"self", from}, {"dims", dims}}, {shape})[0];
+  };
+  const ValueId heads = view(b.linear(x, value, {2, 42, 12}), {2, 42, 3, 4});
+  const ValueId map = view(permuted(heads, {0L, 2L, 3L, 1L}, {2, 3, 4, 42}), {6, 4, 6, 7});
+  const ValueId places = view(b.linear(q, offsets, {2, 5, 12}), {2, 5, 3, 2, 2});
+  const ValueId grid = view(permuted(places, {0L, 2L, 1L, 3L, 4L}, {2, 3, 5, 2, 2}), {6, 5, 2, 2});
+  const ValueId seen =
+      b.call("aten.grid_sampler.default", {{"input", map}, {"grid", grid}}, {{6, 4, 5, 2}})[0];
+  const ValueId chosen = view(b.linear(q, weights, {2, 5, 6}), {2, 5, 3, 2});
+  const ValueId soft = b.call("aten.softmax.int", {{"self", chosen}, {"dim", -1L}}, {{2, 5, 3, 2}})[0];
+  const ValueId factors = view(permuted(soft, {0L, 2L, 1L, 3L}, {2, 3, 5, 2}), {6, 1, 5, 2});
+  const ValueId mixed = b.call("aten.mul.Tensor", {{"self", seen}, {"other", factors}}, {{6, 4, 5, 2}})[0];
+  const ValueId sum =
+      b.call("aten.sum.dim_IntList", {{"self", mixed}, {"dim", Arg::List{-1L}}}, {{6, 4, 5}})[0];
+  const ValueId back = permuted(view(sum, {2, 3, 4, 5}), {0L, 3L, 1L, 2L}, {2, 5, 3, 4});
+  const Program program = b.finish(b.linear(view(back, {2, 5, 12}), out, {2, 5, 3}));
+  const Dependencies d = analyse(program);
+  EXPECT_EQ(term_of(program, d, "value", 0), "(a0:3 x a1:4)") << to_string(d, program);
+  EXPECT_EQ(term_of(program, d, "out", 1), "(a0:3 x a1:4)");
+  EXPECT_EQ(term_of(program, d, "offsets", 0), "(a0:3 x 2! x 2!)");
+  EXPECT_EQ(term_of(program, d, "weights", 0), "(a0:3 x 2!)");
+  for (const Group& group : d.groups)
+    EXPECT_FALSE(d.axes[static_cast<std::size_t>(group.axis)].renormalised) << to_string(d, program);
+}
+
 TEST(Rules, ShapesThatContradictEachOtherAreRefused) {
   ProgramBuilder b;
   const ValueId x = b.input("x", {2, 4});
