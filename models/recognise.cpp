@@ -38,6 +38,7 @@
 #include "models/families/speech.h"
 #include "models/families/swin.h"
 #include "models/families/swinlstm.h"
+#include "models/families/vision_lstm.h"
 #include "models/families/vit.h"
 #include "models/io/json.h"
 #include "models/registry.h"
@@ -228,6 +229,10 @@ const std::vector<Family>& families() {
       simplified_decoder(),
       simplified_encoder(),
       m2_bert(),
+      vision_lstm(),
+      vision_lstm2(),
+      xlstm_block_stack(),
+      mlstm_cell(),
   };
   return list;
 }

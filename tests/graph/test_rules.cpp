@@ -62,6 +62,46 @@ TEST(Rules, PackedQkvSplitLetsQueryKeyAndValueDifferInHeadDims) {
   EXPECT_EQ(term_of(program, d, "out", 1), "(a0:2 x a2:4)");
 }
 
+TEST(Rules, BlocksOfAProjectionInputsAndOutputsAreThreeAxes) {
+  ProgramBuilder b;
+  const ValueId x = b.input("x", {2, 5, 6}), up = b.parameter("up", {24, 6});
+  const ValueId q = b.parameter("q", {6, 4, 4}), v = b.parameter("v", {6, 4, 4}),
+                down = b.parameter("down", {3, 24});
+  const auto reshape = [&](ValueId t, const std::vector<std::int64_t>& shape) {
+    return b.call("aten.reshape.default", {{"self", t}, {"shape", Arg::List(shape.begin(), shape.end())}},
+                  {shape})[0];
+  };
+  const ValueId blocks = reshape(b.linear(x, up, {2, 5, 24}), {2, 5, 6, 4});
+  std::vector<ValueId> heads;
+  for (ValueId weight : {q, v}) {
+    const ValueId y =
+        b.call("aten.einsum.default",
+               {{"equation", std::string("bsgi,goi->bsgo")}, {"tensors", Arg::List{blocks, weight}}},
+               {{2, 5, 6, 4}})[0];
+    const ValueId split = reshape(reshape(y, {2, 5, 24}), {2, 5, 3, 8});
+    heads.push_back(
+        b.call("aten.transpose.int", {{"self", split}, {"dim0", 1L}, {"dim1", 2L}}, {{2, 3, 5, 8}})[0]);
+  }
+  const ValueId keys =
+      b.call("aten.transpose.int", {{"self", heads[0]}, {"dim0", 2L}, {"dim1", 3L}}, {{2, 3, 8, 5}})[0];
+  const ValueId scores =
+      b.call("aten.matmul.default", {{"self", heads[0]}, {"other", keys}}, {{2, 3, 5, 5}})[0];
+  const ValueId mixed =
+      b.call("aten.matmul.default", {{"self", scores}, {"other", heads[1]}}, {{2, 3, 5, 8}})[0];
+  const ValueId back =
+      b.call("aten.transpose.int", {{"self", mixed}, {"dim0", 1L}, {"dim1", 2L}}, {{2, 5, 3, 8}})[0];
+  const Program program = b.finish(b.linear(reshape(back, {2, 5, 24}), down, {2, 5, 3}));
+  const Dependencies d = analyse(program);
+  // Heads of two blocks each; inputs, query-key outputs and value outputs of every block go apart.
+  EXPECT_EQ(term_of(program, d, "up", 0), "(a0:3 x a1:2 x a2:4)");
+  EXPECT_EQ(term_of(program, d, "q", 0), "(a0:3 x a1:2)");
+  EXPECT_EQ(term_of(program, d, "q", 1), "a4:4");
+  EXPECT_EQ(term_of(program, d, "q", 2), "a2:4");
+  EXPECT_EQ(term_of(program, d, "v", 1), "a5:4");
+  EXPECT_EQ(term_of(program, d, "v", 2), "a2:4");
+  EXPECT_EQ(term_of(program, d, "down", 1), "(a0:3 x a1:2 x a5:4)");
+}
+
 TEST(Rules, FlattenAfterConvolutionKeepsChannelsTimesSpace) {
   ProgramBuilder b;
   const ValueId x = b.input("x", {1, 3, 8, 8}), w = b.parameter("conv", {16, 3, 3, 3}),
