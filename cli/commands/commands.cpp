@@ -10,6 +10,7 @@ void add_commands(CommandLine& line) {
   add_explain(line);
   add_plan(line);
   add_prune(line);
+  add_compress(line);
   add_verify(line);
   add_bench(line);
   add_parity(line);

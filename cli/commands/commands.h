@@ -8,6 +8,7 @@ class CommandLine;
 // Each adds one command to the parser; see the file of its name.
 void add_bench(CommandLine& line);
 void add_completion(CommandLine& line);
+void add_compress(CommandLine& line);
 void add_devices(CommandLine& line);
 void add_doctor(CommandLine& line);
 void add_explain(CommandLine& line);

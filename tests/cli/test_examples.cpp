@@ -36,7 +36,7 @@ class Workshop {
   // The exit status of a line as a shell runs it; the output it names may exist from an earlier example.
   int run(const std::string& example) const {
     for (const char* output : {"weights.safetensors", "couplings.dot", "model.json", "small.safetensors",
-                               "fresh.pt2", "fresh.safetensors"})
+                               "fresh.pt2", "fresh.safetensors", "monarch.pt2"})
       std::filesystem::remove(folder_ / output);
     std::string line = example;
     if (line.starts_with("pollard prune") || line.starts_with("pollard plan")) line += " --force";

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "cli/bench/measure.h"
+#include "cli/command_line.h"
+#include "cli/commands/commands.h"
+#include "cli/health.h"
+#include "cli/model_input.h"
+#include "cli/monarch_report.h"
+#include "cli/parse_errors.h"
+#include "cli/prune_outcome.h"
+#include "cli/runtime.h"
+#include "cli/ui/format.h"
+#include "cli/ui/quantity.h"
+#include "cli/ui/text.h"
+#include "models/io/cancel.h"
+#include "pruning/monarch.h"
+
+namespace pollard::cli {
+namespace {
+
+struct Options {
+  std::string in, out, keep = "0.5", ignore, only;
+  std::int64_t blocks = 4;
+  int repeat = 20;
+  bool monarch = false, dry_run = false, force = false;
+  ModelInput input;
+};
+
+pruning::MonarchOptions monarch_options(const Options& o, std::uint64_t seed) {
+  pruning::MonarchOptions options{.blocks = o.blocks, .keep = parse_fraction(o.keep, "--keep"), .seed = seed};
+  if (!o.ignore.empty()) options.ignore = split(o.ignore, ',');
+  if (!o.only.empty()) options.only = split(o.only, ',');
+  return options;
+}
+
+/// Both in turn at the example's shapes, on the device that is chosen.
+void measure(const models::Model& before, const models::Model& after, const Options& options,
+             Context& context, MonarchFigures& out) {
+  const c10::Device device = choose_device(context.globals().device);
+  std::vector<Contestant> pair;
+  for (const models::Model* model : {&before, &after})
+    pair.emplace_back(*model, input_shapes_for(*model, {}, std::nullopt), std::nullopt, device,
+                      context.globals().seed);
+  const auto timings = race(pair, 3, options.repeat, [] { models::io::throw_if_cancelled(); });
+  const auto median = [](const Timing& t) { return t.seconds[t.seconds.size() / 2]; };
+  out.seconds_before = median(timings[0]);
+  out.seconds_after = median(timings[1]);
+}
+
+void print(const pruning::MonarchReport& report, const MonarchFigures& m, Context& context) {
+  context.report("errors    relative: of the weight, and of the layer's output on example inputs");
+  context.print(monarch_layers(report));
+  context.print(monarch_sizes(m));
+  for (const std::string& left : report.left) context.note("left dense: " + printable(left));
+  context.report(fmt::format("outputs   change by {} of their size: train the result further, or keep more",
+                             format_fixed(report.output_change, 3)));
+}
+
+/// A network of Monarch matrices is a program of its own; a file of weights alone would not say so.
+void require_program(const std::string& out) {
+  if (out.ends_with(".pt2")) return;
+  throw usage_error("E0226", out, "is not a .pt2 file, which alone holds programs", "end the name in .pt2");
+}
+
+MonarchFigures figures_of(const models::Model& model, const models::Model& smaller) {
+  const auto cost = [](const models::Model& m) {
+    const graph::Dependencies dependencies = graph::analyse(m.program);
+    return graph::CostModel(m.program, dependencies).evaluate(graph::full_widths(dependencies));
+  };
+  return {.before = cost(model), .after = cost(smaller)};
+}
+
+Exit run_compress(const Options& options, Context& context) {
+  const pruning::MonarchOptions how = monarch_options(options, context.globals().seed);
+  require_program(options.out);
+  if (!options.dry_run) models::check_save_path(options.out, {options.in}, options.force);
+  const models::Model before = load_model(options.in, options.input);
+  require_finite(before);
+  models::Model after = before;
+  const pruning::MonarchReport report = pruning::to_monarch(after, how);
+  models::io::throw_if_cancelled();
+  if (report.layers.empty())
+    throw UserError({.code = "E0441",
+                     .exit = Exit::Unsupported,
+                     .subject = options.in,
+                     .message = "has no weight that could become a Monarch matrix",
+                     .where = {},
+                     .why = report.left.empty() ? "it has no dense product with a weight of its own"
+                                                : report.left.front(),
+                     .help = "try other --blocks, a larger --keep, or another --only"});
+  MonarchFigures figures = figures_of(before, after);
+  if (options.repeat > 0) measure(before, after, options, context, figures);
+  print(report, figures, context);
+  if (!options.dry_run) {
+    after.metadata.erase("pollard.plan");
+    models::save(after, options.out, {.force = options.force});
+  }
+  if (context.json())
+    context.print_json(to_json(report, figures, options.in, options.dry_run ? "" : options.out));
+  if (options.dry_run) {
+    context.report("dry run: nothing written");
+    return Exit::Ok;
+  }
+  context.report(fmt::format("wrote     {}  {} -> {}", options.out,
+                             format_bytes(static_cast<double>(file_size(options.in))),
+                             format_bytes(static_cast<double>(file_size(options.out)))));
+  context.next(fmt::format("pollard bench {} {}", options.in, options.out));
+  return Exit::Ok;
+}
+
+}  // namespace
+
+void add_compress(CommandLine& line) {
+  auto options = std::make_shared<Options>();
+  CLI::App* app = line.add(
+      {.name = "compress",
+       .section = "Shrink",
+       .purpose = "cheaper forms of layers: Monarch matrices for dense ones",
+       .examples = {"pollard compress model.pt2 monarch.pt2 --monarch",
+                    "pollard compress model.pt2 monarch.pt2 --monarch --keep 0.25 --blocks 2",
+                    "pollard compress model.pt2 monarch.pt2 --monarch --only '*linear1*' --dry-run"}},
+      [options](Context& context) { return run_compress(*options, context); });
+  const auto option = [&](const char* name, auto& value, const char* type, const char* group,
+                          const char* text) {
+    return app->add_option(name, value, text)->type_name(type)->group(group);
+  };
+  app->add_option("IN", options->in, "the model")->type_name("FILE")->required();
+  app->add_option("OUT", options->out, "the smaller model: .pt2")->type_name("FILE")->required();
+  app->add_flag("--monarch", options->monarch, "dense weights become products of two block-diagonal ones")
+      ->required()
+      ->group("Form");
+  option("--keep", options->keep, "0.5", "Form", "at most this share of each layer's weights stays");
+  option("--blocks", options->blocks, "N", "Form", "blocks of each factor")->check(CLI::Range(2, 4096));
+  option("--only", options->only, "GLOBS", "Scope", "only these weights: 'layers.*.linear1.*'");
+  option("--ignore", options->ignore, "GLOBS", "Scope", "leave these weights dense");
+  option("--repeat", options->repeat, "N", "More", "timed runs of each model; 0 = do not time")
+      ->check(CLI::Range(0, 100000));
+  app->add_flag("--dry-run", options->dry_run, "write nothing")->group("Safety");
+  app->add_flag("--force", options->force, "replace an existing OUT")->group("Safety");
+  add_model_options(*app, options->input);
+}
+
+}  // namespace pollard::cli
