@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <set>
 
 #include "graph/error.h"
@@ -217,16 +218,22 @@ kernels::Weights masked_weights(const models::Model& model, const Dependencies& 
   return out;
 }
 
+kernels::RunOptions masked_run_options(const Program& program, const Dependencies& d,
+                                       const Removal& removal) {
+  const auto hook = std::make_shared<const MaskedHook>(program, d, removal);
+  kernels::RunOptions options;
+  options.before_op = [hook](const graph::Op& op, std::size_t index, std::vector<c10::IValue>& stack) {
+    return hook->before(op, index, stack);
+  };
+  options.after_value = [hook](graph::ValueId value, at::Tensor& tensor) { hook->after(value, tensor); };
+  return options;
+}
+
 std::vector<at::Tensor> run_masked(const kernels::Executor& dense, const Dependencies& d,
                                    const Removal& removal, const kernels::Weights& masked,
                                    const std::vector<at::Tensor>& inputs, at::ScalarType compute_type) {
-  const MaskedHook hook(dense.program(), d, removal);
-  kernels::RunOptions options;
+  kernels::RunOptions options = masked_run_options(dense.program(), d, removal);
   options.compute_type = compute_type;
-  options.before_op = [&](const graph::Op& op, std::size_t index, std::vector<c10::IValue>& stack) {
-    return hook.before(op, index, stack);
-  };
-  options.after_value = [&](graph::ValueId value, at::Tensor& tensor) { hook.after(value, tensor); };
   return dense.run(masked, inputs, options);
 }
 

@@ -14,6 +14,11 @@ namespace pollard::pruning {
 kernels::Weights masked_weights(const models::Model& model, const graph::Dependencies& dependencies,
                                 const graph::Removal& removal);
 
+/// The hooks that make a run of the original with masked weights the masked original. They refer to all three arguments, and
+/// to ops by their index in `program`.
+kernels::RunOptions masked_run_options(const graph::Program& program, const graph::Dependencies& dependencies,
+                                       const graph::Removal& removal);
+
 /// Runs the masked original on the original's executor. Where a norm, mean or sum of activations reduces over a pruned axis, the reduction is
 /// over the kept units: the defined semantics of renormalised groups.
 std::vector<at::Tensor> run_masked(const kernels::Executor& dense, const graph::Dependencies& dependencies,

@@ -218,6 +218,22 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "throughout.",
      "error[E0391] program: its batch size is fixed",
      "Export with a symbolic batch: torch.export.export(..., dynamic_shapes=...)."},
+    {"E0392", Exit::BadFile, "prompts of a wrong form",
+     "A prompt file is JSON: axes with subgroups with lists of texts or token ids, and where a metric needs "
+     "them "
+     "negative and positive continuations and pairs of sentences.",
+     "error[E0392] prompts.json: axis \"religion\" is not an object with at least two subgroups",
+     "docs/fairness.md has an example of such a file."},
+    {"E0393", Exit::BadFile, "state of another measurement",
+     "The file of --resume was begun for another model, other prompts or other options; its numbers cannot "
+     "be "
+     "mixed with this run's.",
+     "error[E0393] scores.state: holds the state of another measurement",
+     "Repeat the command exactly, or name another file."},
+    {"E0394", Exit::BadFile, "head scores that do not fit",
+     "The file is not what pollard fairness score writes, or was written for another model.",
+     "error[E0394] scores.json: are the scores of another file",
+     "Score the model again: pollard fairness score MODEL -o scores.json."},
 });
 
 }  // namespace

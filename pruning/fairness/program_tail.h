@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "graph/program.h"
+
+namespace pollard::pruning::fairness {
+
+/// The rest of a program from one op on: all that has to run again when nothing before that op has changed.
+///
+///     inputs -> op 0 -> ... -> op f-1 | op f -> ... -> outputs
+///                  computed once      | the tail, given the tensors that cross the line
+///
+/// Value ids are the whole program's, so everything the analysis knows of them stays true. Ops before the line that
+/// only compute sizes are part of the tail: sizes do not cross it.
+struct ProgramTail {
+  graph::Program program;
+  std::vector<std::size_t> ops;       ///< the whole program's index of each op of the tail
+  std::vector<graph::ValueId> given;  ///< what the tail's user inputs are, in order
+};
+ProgramTail tail_from(const graph::Program& program, std::size_t first_op);
+
+}  // namespace pollard::pruning::fairness
