@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "cli/parse_errors.h"
 #include "cli/ui/format.h"
@@ -14,6 +15,9 @@
 namespace pollard::cli {
 namespace {
 
+/// What a file says of its origin beside the plan, rounded up.
+constexpr std::int64_t kProvenanceBytes = 1024;
+
 std::string criterion_names() {
   std::vector<std::string> names;
   for (const pruning::CriterionInfo& info : pruning::known_criteria()) names.push_back(info.name);
@@ -22,12 +26,14 @@ std::string criterion_names() {
 
 void add_targets(CLI::App& app, PlanArguments& a) {
   const auto target = [&](const char* name, std::string& value, const char* type, const char* text) {
-    app.add_option(name, value, text)->type_name(type)->group("Target (one of)");
+    app.add_option(name, value, text)->type_name(type)->group("Target");
   };
-  target("--speedup", a.speedup, "2x", "multiply-accumulates shrink by this factor");
   target("--ratio", a.ratio, "0.5", "share of the units to remove");
+  target("--speedup", a.speedup, "2x", "multiply-accumulates shrink by this factor");
   target("--params", a.parameters, "1.2M", "at most this many parameters stay");
   target("--macs", a.macs, "60M", "at most this many multiply-accumulates stay");
+  target("--activations", a.activations, "1M", "at most this many bytes of activations at once");
+  target("--file-size", a.file_size, "1M", "at most this many bytes on disk; budgets may join");
   target("--heads", a.heads, "0.25", "share of the attention heads; may join another target");
   target("--head-dim", a.head_dim, "0.25", "share of every head's dimension; may join too");
 }
@@ -38,8 +44,9 @@ void add_scope(CLI::App& app, PlanArguments& a) {
   };
   option("--criterion", a.criterion, "NAME", "how units are ranked: " + criterion_names());
   option("--calib", a.calibration, "FILE", "samples: to judge units by, and to refit what is left to");
-  option("--scope", a.scope, "SCOPE", "local, global or isomorphic: what is ranked together")
-      ->check(CLI::IsMember({"local", "global", "isomorphic"}));
+  option("--scope", a.scope, "SCOPE",
+         "local, global, isomorphic: what is ranked; predicted, measured: least error")
+      ->check(CLI::IsMember({"local", "global", "isomorphic", "predicted", "measured"}));
   option("--ignore", a.ignore, "GLOBS", "leave these parameters' groups whole: 'head.*,stem.*'");
   option("--only", a.only, "GLOBS", "prune only groups that touch these parameters");
   option("--layer", a.layers, "GLOB=R", "a ratio of their own: 'stages.2.*=0.7,fc*=0'");
@@ -71,12 +78,13 @@ std::pair<std::string, double> layer_ratio(const std::string& text) {
 
 void check_targets(const PlanArguments& a, const std::string& command) {
   const auto given = [](const std::string& text) { return text.empty() ? 0 : 1; };
-  const int budgets = given(a.ratio) + given(a.speedup) + given(a.parameters) + given(a.macs);
+  const int budgets =
+      given(a.speedup) + given(a.parameters) + given(a.macs) + given(a.activations) + given(a.file_size);
   const int shares = given(a.heads) + given(a.head_dim) + given(a.layers);
-  if (budgets > 1)
+  if (!a.ratio.empty() && budgets > 0)
     throw usage_error("E0206", command, "takes one target",
-                      "choose one of --speedup, --ratio, --params, --macs");
-  if (budgets + shares == 0)
+                      "--ratio, or budgets (--speedup, --params, --macs, --activations, --file-size)");
+  if (given(a.ratio) + budgets + shares == 0)
     throw usage_error("E0207", command, "needs a target: one of --speedup, --ratio, --params, --macs",
                       "half the multiply-accumulates, for example: --speedup 2x");
 }
@@ -95,6 +103,8 @@ pruning::PlanOptions plan_options(const PlanArguments& a, const std::string& com
   if (!a.speedup.empty()) options.speedup = parse_factor(a.speedup, "--speedup");
   if (!a.parameters.empty()) options.max_parameters = parse_count(a.parameters, "--params");
   if (!a.macs.empty()) options.max_macs = parse_count(a.macs, "--macs");
+  if (!a.activations.empty()) options.max_activation_bytes = parse_count(a.activations, "--activations");
+  if (!a.file_size.empty()) options.max_stored_bytes = parse_count(a.file_size, "--file-size");
   options.heads = fraction(a.heads, "--heads");
   options.head_dim = fraction(a.head_dim, "--head-dim");
   options.scope = pruning::scope_from_string(a.scope);
@@ -117,10 +127,39 @@ std::optional<pruning::CalibrationSet> read_samples(const PlanArguments& a, cons
   return std::nullopt;
 }
 
+std::int64_t bytes_beside_weights(const AnalysedModel& m) {
+  std::error_code error;
+  const auto bytes = static_cast<std::int64_t>(std::filesystem::file_size(m.path, error));
+  const graph::CostModel cost(m.model.program, m.dependencies);
+  return error ? 0
+               : std::max<std::int64_t>(
+                     0, bytes - cost.evaluate(graph::full_widths(m.dependencies)).stored_bytes);
+}
+
+pruning::Plan plan_for(pruning::PlanOptions options, const AnalysedModel& m,
+                       const pruning::CalibrationSet* samples) {
+  if (!options.max_stored_bytes) return pruning::make_plan(m.model, m.dependencies, options, samples);
+  const std::int64_t beside = options.file_overhead;
+  // A smaller network has another plan, of another length: a few rounds settle it.
+  for (int round = 0;; ++round) {
+    pruning::Plan plan = pruning::make_plan(m.model, m.dependencies, options, samples);
+    const auto text = static_cast<std::int64_t>(pruning::to_json(plan, m.model, m.dependencies).size());
+    if (plan.after.stored_bytes + beside + text + kProvenanceBytes <= *options.max_stored_bytes || round == 4)
+      return plan;
+    options.file_overhead = beside + text + kProvenanceBytes;
+  }
+}
+
 std::string as_typed(const PlanArguments& a) {
-  const std::pair<const char*, const std::string*> options[] = {
-      {"speedup", &a.speedup}, {"ratio", &a.ratio},       {"params", &a.parameters}, {"macs", &a.macs},
-      {"heads", &a.heads},     {"head-dim", &a.head_dim}, {"scope", &a.scope}};
+  const std::pair<const char*, const std::string*> options[] = {{"speedup", &a.speedup},
+                                                                {"ratio", &a.ratio},
+                                                                {"params", &a.parameters},
+                                                                {"macs", &a.macs},
+                                                                {"activations", &a.activations},
+                                                                {"file-size", &a.file_size},
+                                                                {"heads", &a.heads},
+                                                                {"head-dim", &a.head_dim},
+                                                                {"scope", &a.scope}};
   std::string out;
   for (const auto& [name, value] : options)
     if (!value->empty()) out += fmt::format(" --{} {}", name, *value);
@@ -142,6 +181,10 @@ std::string target_text(const pruning::Plan& plan) {
     parts.push_back("MACs <= " + format_short(static_cast<double>(plan.before.macs) / *o.speedup));
   if (o.max_macs) parts.push_back("MACs <= " + format_short(static_cast<double>(*o.max_macs)));
   if (o.max_parameters) parts.push_back("parameters <= " + format_count(*o.max_parameters));
+  if (o.max_activation_bytes)
+    parts.push_back("activations <= " + format_bytes(static_cast<double>(*o.max_activation_bytes)));
+  if (o.max_stored_bytes)
+    parts.push_back("file <= " + format_bytes(static_cast<double>(*o.max_stored_bytes)));
   if (o.ratio) parts.push_back(fmt::format("{:g} % of the units", 100 * *o.ratio));
   if (o.heads) parts.push_back(fmt::format("{:g} % of the heads", 100 * *o.heads));
   if (o.head_dim) parts.push_back(fmt::format("{:g} % of each head", 100 * *o.head_dim));
@@ -151,7 +194,7 @@ std::string target_text(const pruning::Plan& plan) {
 }
 
 std::string method_text(const pruning::PlanOptions& o) {
-  const auto scope = o.scope.value_or(o.ratio ? pruning::Scope::Local : pruning::Scope::Global);
+  const auto scope = pruning::effective_scope(o);
   std::string text = fmt::format("criterion {}, {}", o.criterion, pruning::to_string(scope));
   if (o.round_to > 1) text += fmt::format(", round to {}", o.round_to);
   if (o.exact_only) text += ", exact groups only";

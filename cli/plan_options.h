@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "cli/model_input.h"
 #include "pruning/calibration.h"
 #include "pruning/plan.h"
 
@@ -13,7 +14,7 @@ namespace pollard::cli {
 
 /// What `plan` and `prune` are asked for, as typed.
 struct PlanArguments {
-  std::string ratio, speedup, parameters, macs, heads, head_dim;  // targets
+  std::string ratio, speedup, parameters, macs, activations, file_size, heads, head_dim;  // targets
   std::string layers, ignore, only;
   std::string scope, criterion = "magnitude", max_ratio = "1";
   std::string calibration;  // samples for the criterion and for repair
@@ -22,7 +23,8 @@ struct PlanArguments {
 };
 void add_plan_options(CLI::App& app, PlanArguments& arguments);
 
-/// Throws UserError: E0207 when no target was given, E0206 for two, E0203 for a value that does not read.
+/// Throws UserError: E0207 when no target was given, E0206 for a ratio beside a budget, E0203 for a value that does not
+/// read.
 pruning::PlanOptions plan_options(const PlanArguments& arguments, const std::string& command,
                                   std::uint64_t seed);
 
@@ -30,6 +32,13 @@ pruning::PlanOptions plan_options(const PlanArguments& arguments, const std::str
 /// E0210 when the criterion needs some and there are none, and what read_calibration throws.
 std::optional<pruning::CalibrationSet> read_samples(const PlanArguments& arguments,
                                                     const models::Model& model);
+
+/// Bytes of the model's file that are no weights: what --file-size counts beside them.
+std::int64_t bytes_beside_weights(const AnalysedModel& model);
+
+/// The plan that the options ask for. With --file-size, the plan that travels in the file counts too.
+pruning::Plan plan_for(pruning::PlanOptions options, const AnalysedModel& model,
+                       const pruning::CalibrationSet* samples);
 
 /// " --speedup 2x --exact": the options again, as typed, for the next command.
 std::string as_typed(const PlanArguments& arguments);

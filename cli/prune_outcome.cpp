@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/plan_report.h"
+#include "cli/ui/format.h"
 #include "cli/version.h"
 
 namespace pollard::cli {
@@ -33,7 +34,16 @@ std::string provenance(const AnalysedModel& original, const Outcome& outcome) {
             {"plan_sha256", pruning::plan_hash(outcome.plan_json)}};
   if (outcome.verification) json["verify"] = to_json(*outcome.verification);
   if (outcome.repair)
-    json["repair"] = {{"samples", outcome.repair->samples}, {"layers", outcome.repair->ops.size()}};
+    json["repair"] = {{"method", pruning::to_string(outcome.repair->method)},
+                      {"samples", outcome.repair->samples},
+                      {"layers", outcome.repair->ops.size()}};
+  // A network pruned again carries what was done before: its plan and, inside its provenance, those before it.
+  const auto& metadata = original.model.metadata;
+  if (const auto before = metadata.find("pollard.provenance"); before != metadata.end()) {
+    json["earlier"] = {{"provenance", Json::parse(before->second, nullptr, false)}};
+    if (const auto plan = metadata.find("pollard.plan"); plan != metadata.end())
+      json["earlier"]["plan"] = Json::parse(plan->second, nullptr, false);
+  }
   return dump(json);
 }
 
@@ -54,10 +64,16 @@ Json to_json(const Outcome& outcome, const std::string& input, const std::string
 }
 
 std::string repair_text(const pruning::RepairReport& report) {
+  const std::string of = report.samples < report.given ? fmt::format(" of {}", report.given) : "";
+  const std::string memory = format_bytes(static_cast<double>(report.activation_bytes));
+  if (report.method == pruning::RepairMethod::BatchNorm)
+    return fmt::format("repair    {} batch norms re-estimated on {}{} samples   activations {}   {:.1f} s",
+                       report.ops.size(), report.samples, of, memory, report.seconds);
   return fmt::format(
-      "repair    {} layers refitted on {} samples   median layer error {:.3f} -> {:.3f}   {:.1f} s",
-      report.ops.size(), report.samples, median_error(report, &pruning::OpRepair::before),
-      median_error(report, &pruning::OpRepair::after), report.seconds);
+      "repair    {} layers refitted on {}{} samples   median layer error {:.3f} -> {:.3f}\n"
+      "          activations {}   {:.1f} s",
+      report.ops.size(), report.samples, of, median_error(report, &pruning::OpRepair::before),
+      median_error(report, &pruning::OpRepair::after), memory, report.seconds);
 }
 
 std::int64_t file_size(const std::string& path) {

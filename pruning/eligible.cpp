@@ -35,9 +35,7 @@ std::optional<double> own_ratio(const models::Model& model, const Axis& axis, co
 }
 
 /// Heads or head dims asked for alone leave everything else whole.
-bool only_own_ratios(const PlanOptions& options) {
-  return !options.ratio && !options.max_parameters && !options.max_macs && !options.speedup;
-}
+bool only_own_ratios(const PlanOptions& options) { return !options.ratio && !options.has_budget(); }
 
 std::string why_whole(const models::Model& model, const Axis& axis, const PlanOptions& options,
                       const std::optional<double>& ratio) {

@@ -12,8 +12,8 @@ struct Stopped {};
 }  // namespace
 
 LockStep::LockStep(const graph::Program& program, const kernels::Weights& weights,
-                   std::vector<at::Tensor> inputs, std::set<graph::ValueId> wanted) {
-  thread_ = std::thread([this, program, weights, inputs = std::move(inputs), wanted = std::move(wanted)] {
+                   std::vector<at::Tensor> inputs, Stops stops) {
+  thread_ = std::thread([this, program, weights, inputs = std::move(inputs), stops = std::move(stops)] {
     try {
       {
         std::unique_lock lock(mutex_);
@@ -22,7 +22,12 @@ LockStep::LockStep(const graph::Program& program, const kernels::Weights& weight
       }
       kernels::RunOptions options;
       options.after_value = [&](graph::ValueId value, at::Tensor& tensor) {
-        if (wanted.contains(value)) offer(value, tensor);
+        if (stops.results.contains(value)) offer({.value = value, .op = -1, .content = {tensor}});
+      };
+      options.before_op = [&](const graph::Op&, std::size_t index, std::vector<c10::IValue>& stack) {
+        if (stops.arguments.contains(index))
+          offer({.value = {}, .op = static_cast<std::int64_t>(index), .content = stack});
+        return false;
       };
       kernels::Executor(program).run(weights, inputs, options);
     } catch (const Stopped&) {
@@ -44,26 +49,38 @@ LockStep::~LockStep() {
   thread_.join();
 }
 
-void LockStep::offer(graph::ValueId value, const at::Tensor& tensor) {
+void LockStep::offer(Offer offer) {
   std::unique_lock lock(mutex_);
-  offered_ = {value, tensor};
+  offered_ = std::move(offer);
   wanted_ = false;
   changed_.notify_all();
   changed_.wait(lock, [&] { return wanted_ || stop_; });
   if (stop_) throw Stopped();
 }
 
-at::Tensor LockStep::take(graph::ValueId value) {
+LockStep::Offer LockStep::next() {
   std::unique_lock lock(mutex_);
   wanted_ = true;
   changed_.notify_all();
   changed_.wait(lock, [&] { return offered_ || done_; });
   if (error_) std::rethrow_exception(error_);
-  POLLARD_CHECK(offered_ && offered_->first == value,
-                "the two networks do not visit the same values in the same order");
-  at::Tensor out = std::move(offered_->second);
+  POLLARD_CHECK(offered_, "one network has fewer stops than the other");
+  Offer out = std::move(*offered_);
   offered_.reset();
   return out;
+}
+
+at::Tensor LockStep::take(graph::ValueId value) {
+  Offer offer = next();
+  POLLARD_CHECK(offer.value == value, "the two networks do not visit the same stops in the same order");
+  return offer.content.front().toTensor();
+}
+
+std::vector<c10::IValue> LockStep::take_arguments(std::size_t op) {
+  Offer offer = next();
+  POLLARD_CHECK(offer.op == static_cast<std::int64_t>(op),
+                "the two networks do not visit the same stops in the same order");
+  return std::move(offer.content);
 }
 
 }  // namespace pollard::pruning

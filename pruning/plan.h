@@ -16,20 +16,29 @@
 namespace pollard::pruning {
 
 enum class Scope {
-  Local,      ///< every group loses the same share
-  Global,     ///< all units ranked together
-  Isomorphic  ///< units ranked within groups of the same kind
+  Local,       ///< every group loses the same share
+  Global,      ///< all units ranked together
+  Isomorphic,  ///< units ranked within groups of the same kind
+  // Not a ranking of units but a choice of widths: an error curve a group, their sum minimised under the budgets.
+  Predicted,  ///< curves are sums of the criterion's scores, which must be errors (least-squares)
+  Measured    ///< curves are measured: each group pruned alone, its layers refitted, the outputs compared
 };
 std::optional<Scope> scope_from_string(std::string_view name);
 std::string_view to_string(Scope scope);
 
-/// What to remove. Exactly one of ratio, max_parameters, max_macs, speedup, or only head ratios.
+/// What to remove: a ratio, or any of the budgets together, or only ratios of heads and layers.
 struct PlanOptions {
   std::optional<double> ratio;  ///< share of the units of every group (or of all, by scope)
   std::optional<std::int64_t> max_parameters;
   std::optional<std::int64_t> max_macs;
-  std::optional<double> speedup;  ///< MACs before / MACs after
-  std::optional<Scope> scope;     ///< default: Local with ratio, Global with budgets
+  std::optional<double> speedup;                     ///< MACs before / MACs after
+  std::optional<std::int64_t> max_activation_bytes;  ///< of the worst moment, at the example input
+  std::optional<std::int64_t> max_stored_bytes;      ///< of the file: weights, buffers and file_overhead
+  std::int64_t file_overhead = 0;                    ///< bytes of a file that are no weights
+  bool has_budget() const {
+    return max_parameters || max_macs || speedup || max_activation_bytes || max_stored_bytes;
+  }
+  std::optional<Scope> scope;  ///< default: Local with ratio, Global with budgets
   std::string criterion = "magnitude";
   std::optional<double> heads, head_dim;  ///< ratios of their own for attention heads and head dims
   std::vector<std::pair<std::string, double>> layers;  ///< name pattern -> ratio of the groups it touches
@@ -41,6 +50,9 @@ struct PlanOptions {
   bool allow_nonfinite = false;  ///< keep units without a finite score whole instead of refusing (E0325)
   std::uint64_t seed = 0;
 };
+
+/// The scope of the options, or the default for their target.
+Scope effective_scope(const PlanOptions& options);
 
 /// One group's fate.
 struct GroupPlan {

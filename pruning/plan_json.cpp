@@ -33,9 +33,11 @@ json options_json(const PlanOptions& o) {
   if (o.max_parameters) out["max_parameters"] = *o.max_parameters;
   if (o.max_macs) out["max_macs"] = *o.max_macs;
   if (o.speedup) out["speedup"] = *o.speedup;
+  if (o.max_activation_bytes) out["max_activation_bytes"] = *o.max_activation_bytes;
+  if (o.max_stored_bytes) out["max_stored_bytes"] = *o.max_stored_bytes;
   if (o.heads) out["heads"] = *o.heads;
   if (o.head_dim) out["head_dim"] = *o.head_dim;
-  out["scope"] = to_string(o.scope.value_or(o.ratio ? Scope::Local : Scope::Global));
+  out["scope"] = to_string(effective_scope(o));
   for (const auto& [pattern, ratio] : o.layers)
     out["layers"].push_back({{"pattern", pattern}, {"ratio", ratio}});
   return out;
@@ -151,6 +153,8 @@ void read_options(const json& text, PlanOptions& o) {
   number("max_parameters", o.max_parameters);
   number("max_macs", o.max_macs);
   number("speedup", o.speedup);
+  number("max_activation_bytes", o.max_activation_bytes);
+  number("max_stored_bytes", o.max_stored_bytes);
   number("heads", o.heads);
   number("head_dim", o.head_dim);
   if (text.contains("criterion") && text["criterion"].is_string()) o.criterion = text["criterion"];

@@ -2,14 +2,18 @@
 #include "pruning/repair.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <set>
 
+#include "graph/cost.h"
 #include "graph/error.h"
-#include "pruning/least_squares.h"
 #include "pruning/lock_step.h"
+#include "pruning/refit_recurrent.h"
+#include "pruning/repair_layers.h"
 
 namespace pollard::pruning {
 namespace {
@@ -17,92 +21,48 @@ namespace {
 using graph::Op;
 using graph::Program;
 using graph::ValueId;
+using Stack = std::vector<c10::IValue>;
 
-/// An op whose weight is a parameter of its own, as a linear map of its input.
-struct Layer {
-  enum class Kind { Linear, Transposed, Convolution } kind;
-  std::size_t dense_op;
-  std::string name, weight, bias;  ///< op name and state-dict names; bias "" for none
-  const char* input;               ///< argument names in the schema
-  const char* weight_argument;
-  const char* bias_argument;
-};
+/// The layers that the removal reaches: they or something upstream of them lost units; or only those that lost units
+/// themselves. Others stay as they are.
+Inventory reached_layers(const Program& program, const graph::Dependencies& d, const graph::Removal& removal,
+                         bool only_sliced) {
+  std::vector<bool> changed(program.values.size(), false);
+  std::set<std::string> sliced;
+  const auto at = [&](ValueId id) { return static_cast<std::size_t>(id.index); };
+  for (std::size_t v = 0; v < changed.size(); ++v)
+    changed[v] =
+        std::ranges::any_of(d.values[v].dims, [&](auto term) { return graph::touched(d, term, removal); });
+  for (const graph::Input& input : program.inputs)
+    if (!input.constant && changed[at(input.value)]) sliced.insert(input.source);
+  for (const Op& op : program.ops)
+    for (const graph::NamedArg& named : op.args)
+      for (ValueId id : graph::values_in(named.arg))
+        if (changed[at(id)])
+          for (ValueId output : op.outputs) changed[at(output)] = true;
+  Inventory out = find_layers(program);
+  std::erase_if(out.layers, [&](const auto& entry) {
+    const Layer& layer = entry.second;
+    if (!changed[at(program.ops[layer.dense_op].outputs[0])]) return true;
+    return only_sliced && std::ranges::none_of(layer.parameters, [&](const std::string& name) {
+             return sliced.contains(name);
+           });
+  });
+  return out;
+}
 
-struct Inventory {
-  std::map<std::string, Layer> layers;  ///< by op name: the rewritten program keeps names
-  std::vector<std::string> left;
-};
+c10::OperatorHandle operator_of(const Op& op) {
+  const auto first = op.target.find('.'), second = op.target.find('.', first + 1);
+  const std::string overload = op.target.substr(second + 1);
+  return c10::Dispatcher::singleton().findSchemaOrThrow(
+      ("aten::" + op.target.substr(first + 1, second - first - 1)).c_str(),
+      overload == "default" ? "" : overload.c_str());
+}
 
-class LayerFinder {
- public:
-  explicit LayerFinder(const Program& program) : program_(program) {
-    for (const graph::Input& input : program.inputs)
-      if (!input.constant && input.kind == graph::Input::Kind::Parameter) source_[input.value] = input.source;
-    for (const graph::Input& input : program.inputs)
-      if (!input.tied_to.empty()) shared_.insert({input.source, input.tied_to});
-    for (const Op& op : program.ops)
-      for (const graph::NamedArg& named : op.args)
-        for (ValueId id : graph::values_in(named.arg))
-          if (source_.contains(id)) ++reads_[source_[id]];
-  }
-
-  Inventory find() {
-    for (std::size_t i = 0; i < program_.ops.size(); ++i) visit(i);
-    return std::move(out_);
-  }
-
- private:
-  void visit(std::size_t index) {
-    const Op& op = program_.ops[index];
-    const std::string_view name = op.base_name();
-    if (name == "linear") return add(index, Layer::Kind::Linear, "input", "weight", "bias");
-    if (name == "addmm") return add(index, Layer::Kind::Transposed, "mat1", "mat2", "self");
-    if (name == "conv2d" || name == "conv1d")
-      return add(index, Layer::Kind::Convolution, "input", "weight", "bias");
-    if (name == "lstm" || name == "gru" || name.starts_with("rnn_") || name.starts_with("conv"))
-      out_.left.push_back(op.name + ": " + std::string(name) + " is not refitted");
-  }
-
-  void add(std::size_t index, Layer::Kind kind, const char* input, const char* weight, const char* bias) {
-    const Op& op = program_.ops[index];
-    const auto source = [&](const char* argument) {
-      const auto id = op.tensor(argument);
-      return id && source_.contains(*id) ? source_[*id] : std::string();
-    };
-    const std::string w = source(weight), b = source(bias);
-    const bool computed_bias = op.tensor(bias) && b.empty();
-    if (w.empty() || computed_bias) return leave(op, "its weight is computed");
-    if (reads_[w] > 1 || (!b.empty() && reads_[b] > 1) || is_shared(w))
-      return leave(op, "its weight is shared");
-    if (kind == Layer::Kind::Convolution && op.find("padding") && op.find("padding")->as<std::string>())
-      return leave(op, "its padding is not a number");
-    out_.layers[op.name] = {.kind = kind,
-                            .dense_op = index,
-                            .name = op.name,
-                            .weight = w,
-                            .bias = b,
-                            .input = input,
-                            .weight_argument = weight,
-                            .bias_argument = bias};
-  }
-
-  void leave(const Op& op, const char* why) { out_.left.push_back(op.name + ": " + why); }
-  bool is_shared(const std::string& source) const {
-    return std::ranges::any_of(
-        shared_, [&](const auto& pair) { return pair.first == source || pair.second == source; });
-  }
-
-  const Program& program_;
-  std::map<ValueId, std::string> source_;
-  std::map<std::string, int> reads_;
-  std::set<std::pair<std::string, std::string>> shared_;
-  Inventory out_;
-};
-
-/// Every `step`-th row, so that at most `most` remain.
-at::Tensor thinned(const at::Tensor& rows, std::int64_t most) {
-  const std::int64_t step = (rows.size(0) + most - 1) / std::max<std::int64_t>(1, most);
-  return step <= 1 ? rows : rows.slice(0, 0, rows.size(0), step);
+std::size_t position(const c10::FunctionSchema& schema, const std::string& argument) {
+  const auto index = schema.argumentIndexWithName(argument);
+  POLLARD_CHECK(index, schema.name() + " has no argument " + argument);
+  return static_cast<std::size_t>(*index);
 }
 
 class Repairer {
@@ -113,15 +73,14 @@ class Repairer {
         dense_(dense),
         d_(d),
         removal_(removal),
-        options_(options),
-        inventory_(LayerFinder(dense.program).find()),
+        options_(options.refit),
+        inventory_(reached_layers(dense.program, d, removal, options.only_sliced)),
         dense_program_(with_batch(dense.program, d, calibration.samples())),
         pruned_program_(with_batch(pruned.program, graph::analyse(pruned.program), calibration.samples())),
-        beside_(dense_program_, dense.weights, calibration.inputs, wanted()) {
+        beside_(dense_program_, dense.weights, calibration.inputs, stops()) {
     report_.left = inventory_.left;
-    report_.samples = calibration.samples();
     kernels::RunOptions run;
-    run.before_op = [&](const Op& op, std::size_t, std::vector<c10::IValue>& stack) {
+    run.before_op = [&](const Op& op, std::size_t, Stack& stack) {
       if (const auto found = inventory_.layers.find(op.name); found != inventory_.layers.end())
         refit(found->second, op, stack);
       return false;
@@ -134,39 +93,52 @@ class Repairer {
  private:
   ValueId output(const Layer& layer) const { return dense_.program.ops[layer.dense_op].outputs[0]; }
 
-  std::set<ValueId> wanted() const {
-    std::set<ValueId> out;
-    for (const auto& [_, layer] : inventory_.layers) out.insert(output(layer));
+  Stops stops() const {
+    Stops out;
+    for (const auto& [_, layer] : inventory_.layers)
+      if (layer.kind == Layer::Kind::Recurrent)
+        out.arguments.insert(layer.dense_op);
+      else
+        out.results.insert(output(layer));
     return out;
   }
 
-  // Positions of `input`, `weight` and `bias` in the schema are those of aten::linear, addmm and conv.
-  struct Slots {
-    std::size_t input, weight, bias;
-  };
-  static Slots slots(Layer::Kind kind) {
-    return kind == Layer::Kind::Transposed ? Slots{1, 2, 0} : Slots{0, 1, 2};
-  }
-
-  void refit(const Layer& layer, const Op& op, std::vector<c10::IValue>& stack) {
-    const Slots at = slots(layer.kind);
+  void refit(const Layer& layer, const Op& op, Stack& stack) {
+    if (layer.kind == Layer::Kind::Recurrent) return refit_recurrent_op(layer, op, stack);
     const at::Tensor target = kept_outputs(layer, beside_.take(output(layer)));
-    const at::Tensor x = stack[at.input].toTensor(), weight = stack[at.weight].toTensor();
-    const at::Tensor bias = layer.bias.empty() ? at::Tensor() : stack[at.bias].toTensor();
-    OpRepair entry{.op = layer.name, .parameter = layer.weight};
-    const auto [new_weight, new_bias] = layer.kind == Layer::Kind::Convolution
-                                            ? refit_convolution(op, x, weight, bias, target, entry)
-                                            : refit_linear(layer.kind, x, weight, bias, target, entry);
-    report_.ops.push_back(entry);
-    if (entry.before < 1e-6) return;  // nothing upstream was touched
-    store(layer.weight, new_weight, stack[at.weight]);
-    if (!layer.bias.empty()) store(layer.bias, new_bias, stack[at.bias]);
+    const c10::OperatorHandle handle = operator_of(op);
+    const std::size_t at_weight = position(handle.schema(), layer.weight),
+                      at_bias = layer.has_bias() ? position(handle.schema(), layer.bias) : 0;
+    const at::Tensor weight = stack[at_weight].toTensor();
+    const at::Tensor bias = layer.has_bias() ? stack[at_bias].toTensor() : at::Tensor();
+    const Refit refit = solve(layer, op, handle, stack, weight, bias, target);
+    report_.ops.push_back(
+        {.op = layer.name, .parameter = layer.parameters[0], .before = refit.before, .after = refit.after});
+    stack[at_weight] = store(layer.parameters[0], refit.weight);
+    if (layer.has_bias()) stack[at_bias] = store(layer.parameters[1], refit.bias);
   }
 
-  void store(const std::string& source, const at::Tensor& value, c10::IValue& slot) {
+  at::Tensor store(const std::string& source, const at::Tensor& value) {
     at::Tensor& weight = pruned_.weights.at(source);
     weight = value.to(weight.scalar_type()).view(weight.sizes()).contiguous();
-    slot = weight;
+    return weight;
+  }
+
+  Refit solve(const Layer& layer, const Op& op, const c10::OperatorHandle& handle, const Stack& stack,
+              const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& target) const {
+    const at::Tensor x = stack[position(handle.schema(), layer.input)].toTensor();
+    switch (layer.kind) {
+      case Layer::Kind::Transposed: {
+        Refit out = refit_linear(x, weight.t(), bias, target, options_);
+        out.weight = out.weight.t().contiguous();
+        return out;
+      }
+      case Layer::Kind::Convolution: return solve_convolution(op, x, weight, bias, target);
+      case Layer::Kind::Affine: return solve_affine(layer, handle, stack, weight, bias, target);
+      case Layer::Kind::Linear:
+      case Layer::Kind::Recurrent: break;
+    }
+    return refit_linear(x, weight, bias, target, options_);
   }
 
   at::Tensor kept_outputs(const Layer& layer, const at::Tensor& dense) const {
@@ -178,20 +150,6 @@ class Repairer {
             static_cast<std::int64_t>(dim),
             at::tensor(graph::kept_indices(d_, dims[dim], removal_), at::TensorOptions().dtype(at::kLong)));
     return out;
-  }
-
-  std::pair<at::Tensor, at::Tensor> refit_linear(Layer::Kind kind, const at::Tensor& x,
-                                                 const at::Tensor& weight, const at::Tensor& bias,
-                                                 const at::Tensor& target, OpRepair& entry) const {
-    const bool transposed = kind == Layer::Kind::Transposed;
-    const at::Tensor w = transposed ? weight.t() : weight;
-    NormalEquations equations(w.size(1), w.size(0), bias.defined());
-    equations.add(thinned(x.reshape({-1, w.size(1)}), options_.max_rows),
-                  thinned(target.reshape({-1, w.size(0)}), options_.max_rows));
-    const auto solution = equations.solve(w, bias, options_.ridge);
-    entry.before = solution.before;
-    entry.after = solution.after;
-    return {transposed ? solution.weight.t().contiguous() : solution.weight, solution.bias};
   }
 
   static std::vector<std::int64_t> pair_of(const Op& op, std::string_view name, std::int64_t fallback,
@@ -207,68 +165,117 @@ class Repairer {
     return out;
   }
 
-  // Unfolded inputs, group by group; images in blocks that keep the unfolded rows in memory.
-  std::pair<at::Tensor, at::Tensor> refit_convolution(const Op& op, at::Tensor x, const at::Tensor& weight,
-                                                      const at::Tensor& bias, const at::Tensor& target,
-                                                      OpRepair& entry) const {
+  Refit solve_convolution(const Op& op, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                          const at::Tensor& target) const {
     const bool flat = weight.dim() == 3;
-    if (flat) x = x.unsqueeze(2);
-    const std::vector<std::int64_t> kernel = flat ? std::vector<std::int64_t>{1, weight.size(2)}
-                                                  : std::vector<std::int64_t>{weight.size(2), weight.size(3)};
-    const auto stride = pair_of(op, "stride", 1, flat), padding = pair_of(op, "padding", 0, flat),
-               dilation = pair_of(op, "dilation", 1, flat);
-    const std::int64_t groups = op.int_or("groups", 1), out = weight.size(0) / groups,
-                       in = weight.size(1) * kernel[0] * kernel[1];
-    const std::int64_t positions = target.numel() / (target.size(0) * target.size(1));
-    const std::int64_t per_block =
-        std::max<std::int64_t>(1, (std::int64_t{1} << 24) / (positions * in * groups));
-    const std::int64_t blocks = (x.size(0) + per_block - 1) / per_block,
-                       most = std::max<std::int64_t>(64, options_.max_rows / blocks);
-    std::vector<NormalEquations> equations(static_cast<std::size_t>(groups),
-                                           NormalEquations(in, out, bias.defined()));
-    for (auto& e : equations) e = NormalEquations(in, out, bias.defined());
-    for (std::int64_t first = 0; first < x.size(0); first += per_block) {
-      const std::int64_t last = std::min(x.size(0), first + per_block);
-      const at::Tensor columns =
-          at::im2col(x.slice(0, first, last), kernel, dilation, padding, stride);  // [n, C k, L]
-      const at::Tensor wanted = target.slice(0, first, last).reshape({last - first, target.size(1), -1});
-      for (std::int64_t g = 0; g < groups; ++g) {
-        const at::Tensor rows = columns.slice(1, g * in, (g + 1) * in).transpose(1, 2).reshape({-1, in});
-        const at::Tensor y = wanted.slice(1, g * out, (g + 1) * out).transpose(1, 2).reshape({-1, out});
-        equations[static_cast<std::size_t>(g)].add(thinned(rows, most), thinned(y, most));
-      }
+    const auto image = [&](const at::Tensor& t) { return flat ? t.unsqueeze(2) : t; };
+    const ConvolutionShape shape{.stride = pair_of(op, "stride", 1, flat),
+                                 .padding = pair_of(op, "padding", 0, flat),
+                                 .dilation = pair_of(op, "dilation", 1, flat),
+                                 .groups = op.int_or("groups", 1)};
+    return refit_convolution(image(x), image(weight), bias, image(target), shape, options_);
+  }
+
+  /// The op without its affine step gives the normalised values; channels are dim 1, or the dims of the weight.
+  Refit solve_affine(const Layer& layer, const c10::OperatorHandle& handle, Stack stack,
+                     const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& target) const {
+    const bool last = handle.schema().argumentIndexWithName("normalized_shape").has_value();
+    stack[position(handle.schema(), layer.weight)] = c10::IValue();
+    if (layer.has_bias()) stack[position(handle.schema(), layer.bias)] = c10::IValue();
+    handle.callBoxed(&stack);
+    const auto rows = [&](const at::Tensor& t) {
+      return (last || t.dim() == 2 ? t : t.movedim(1, -1)).reshape({-1, weight.numel()});
+    };
+    return refit_affine(rows(stack.front().toTensor()), weight, bias, rows(target), options_);
+  }
+
+  void refit_recurrent_op(const Layer& layer, const Op& op, Stack& stack) {
+    const Stack dense = beside_.take_arguments(layer.dense_op);
+    std::vector<KeptParameter> kept;
+    for (ValueId id : dense_.program.ops[layer.dense_op].tensors("params")) {
+      const std::vector<graph::TermId>& dims = d_[id].dims;
+      kept.push_back({.rows = graph::kept_indices(d_, dims[0], removal_),
+                      .columns = dims.size() > 1 ? graph::kept_indices(d_, dims[1], removal_)
+                                                 : std::vector<std::int64_t>{}});
     }
-    std::vector<at::Tensor> weights, biases;
-    for (std::int64_t g = 0; g < groups; ++g) {
-      const auto solution = equations[static_cast<std::size_t>(g)].solve(
-          weight.slice(0, g * out, (g + 1) * out).reshape({out, in}),
-          bias.defined() ? bias.slice(0, g * out, (g + 1) * out) : bias, options_.ridge);
-      weights.push_back(solution.weight);
-      if (bias.defined()) biases.push_back(solution.bias);
-      entry.before = std::max(entry.before, solution.before);
-      entry.after = std::max(entry.after, solution.after);
+    const auto refit = refit_recurrent(op.base_name(), dense, stack, kept, options_);
+    if (!refit) {
+      report_.left.push_back(op.name + ": projections and unbatched inputs are not refitted");
+      return;
     }
-    return {at::cat(weights, 0), bias.defined() ? at::cat(biases, 0) : at::Tensor()};
+    report_.ops.push_back(
+        {.op = layer.name, .parameter = layer.parameters[0], .before = refit->before, .after = refit->after});
+    std::vector<at::Tensor> params;
+    for (std::size_t i = 0; i < refit->parameters.size(); ++i)
+      params.push_back(store(layer.parameters[i], refit->parameters[i]));
+    stack[2] = params;
   }
 
   models::Model& pruned_;
   const models::Model& dense_;
   const graph::Dependencies& d_;
   const graph::Removal& removal_;
-  RepairOptions options_;
+  RefitOptions options_;
   Inventory inventory_;
   Program dense_program_, pruned_program_;
   LockStep beside_;
   RepairReport report_;
 };
 
+/// Bytes of live activations a sample takes, at its worst moment.
+std::int64_t bytes_per_sample(const Program& program, const graph::Dependencies& d) {
+  std::int64_t batch = 1;
+  for (const graph::Input* input : program.user_inputs())
+    if (!input->constant && !program[input->value].shape.empty())
+      batch = std::max<std::int64_t>(1, program[input->value].shape[0].hint);
+  const graph::Cost cost = graph::CostModel(program, d).evaluate(graph::full_widths(d));
+  return std::max<std::int64_t>(1, cost.peak_activation_bytes / batch);
+}
+
+/// The first samples that fit the bound.
+CalibrationSet within(const CalibrationSet& all, std::int64_t samples) {
+  CalibrationSet out = all;
+  for (at::Tensor& input : out.inputs) input = input.slice(0, 0, samples);
+  return out;
+}
+
+constexpr std::pair<RepairMethod, std::string_view> kMethods[] = {
+    {RepairMethod::LeastSquares, "least-squares"},
+    {RepairMethod::BatchNorm, "batchnorm"},
+    {RepairMethod::None, "none"}};
+
 }  // namespace
+
+std::optional<RepairMethod> repair_method_from_string(std::string_view name) {
+  for (const auto& [method, text] : kMethods)
+    if (text == name) return method;
+  return std::nullopt;
+}
+
+std::string_view to_string(RepairMethod method) {
+  for (const auto& [known, text] : kMethods)
+    if (known == method) return text;
+  return "none";
+}
 
 RepairReport repair(models::Model& pruned, const models::Model& dense, const graph::Dependencies& d,
                     const graph::Removal& removal, const CalibrationSet& calibration,
                     const RepairOptions& options) {
   const auto start = std::chrono::steady_clock::now();
-  RepairReport report = Repairer(pruned, dense, d, removal, calibration, options).report();
+  const std::int64_t each =
+      bytes_per_sample(dense.program, d) + bytes_per_sample(pruned.program, graph::analyse(pruned.program));
+  const std::int64_t samples =
+      std::clamp<std::int64_t>(options.memory_bytes / each, 1, calibration.samples());
+  const CalibrationSet used = within(calibration, samples);
+  RepairReport report;
+  if (options.method == RepairMethod::LeastSquares)
+    report = Repairer(pruned, dense, d, removal, used, options).report();
+  else if (options.method == RepairMethod::BatchNorm)
+    report = reestimate_batch_norms(pruned, used);
+  report.method = options.method;
+  report.samples = samples;
+  report.given = calibration.samples();
+  report.activation_bytes = samples * each;
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

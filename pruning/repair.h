@@ -1,18 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "graph/removal.h"
 #include "pruning/calibration.h"
+#include "pruning/refit.h"
 
 namespace pollard::pruning {
 
+enum class RepairMethod {
+  LeastSquares,  ///< every layer refitted in program order
+  BatchNorm,     ///< the running statistics of batch norms measured again; no weight changes
+  None
+};
+std::optional<RepairMethod> repair_method_from_string(std::string_view name);
+std::string_view to_string(RepairMethod method);
+
 struct RepairOptions {
-  double ridge = 1e-3;  ///< relative to the mean diagonal of the inputs' second moments
-  std::int64_t max_rows =
-      1 << 17;  ///< rows (samples x positions) a layer is fitted on; more are thinned evenly
+  RepairMethod method = RepairMethod::LeastSquares;
+  RefitOptions refit;
+  bool only_sliced = false;  ///< refit only layers that lost units themselves
+  /// Bound on the activations of both networks together; samples beyond it are left out.
+  std::int64_t memory_bytes = std::int64_t{4} << 30;
 };
 
 /// What the refit of one op did to its error on the calibration set, relative to the dense output's norm.
@@ -22,15 +35,18 @@ struct OpRepair {
 };
 
 struct RepairReport {
+  RepairMethod method = RepairMethod::None;
   std::vector<OpRepair> ops;
-  std::vector<std::string> left;  ///< parameterised ops that were not refitted, with the reason
-  std::int64_t samples = 0;
+  std::vector<std::string> left;        ///< parameterised ops that were not refitted, with the reason
+  std::int64_t samples = 0, given = 0;  ///< samples used, and how many there were
+  std::int64_t activation_bytes = 0;    ///< most bytes of activations alive at once, both networks
   double seconds = 0;
 };
 
-/// Refits what is left after pruning, without labels: every linear and convolution op in program order is solved so
-/// that, fed what the already pruned and repaired network produces, it gives what the dense network gives at its kept
-/// outputs (with an intercept where there is a bias; grouped convolutions per group):
+/// Repairs what is left after pruning, without labels. Least squares: every layer in program order (linear,
+/// convolution, the scale and shift of norms, recurrent matrices) is solved so that, fed what the already pruned and
+/// repaired network produces, it gives what the dense network gives at its kept outputs (with an intercept where there
+/// is a bias; grouped convolutions per group; recurrent ops at their gates, pruning/refit_recurrent.h):
 ///
 ///     min over W, b of |Y_dense[kept] - (X W' + b)|^2 + ridge |W - W_sliced|^2
 ///
@@ -41,5 +57,9 @@ struct RepairReport {
 RepairReport repair(models::Model& pruned, const models::Model& dense,
                     const graph::Dependencies& dependencies, const graph::Removal& removal,
                     const CalibrationSet& calibration, const RepairOptions& options = {});
+
+/// The cheap alternative: runs the samples once and gives every batch norm in program order the mean and variance of
+/// what reaches it now. Exact for the samples, since later norms see what the earlier ones have become.
+RepairReport reestimate_batch_norms(models::Model& pruned, const CalibrationSet& calibration);
 
 }  // namespace pollard::pruning

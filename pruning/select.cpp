@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// From scores to a plan: units are put in one order of removal, and the target picks a prefix of it.
+// From scores to a plan. Ranked scopes put units in one order of removal, and the target picks a prefix of it; the
+// others give every class an error curve, and the allocator picks a point on each.
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <numeric>
 
 #include "graph/error.h"
-#include "pruning/eligible.h"
+#include "pruning/allocate.h"
+#include "pruning/limits.h"
 #include "pruning/plan.h"
+#include "pruning/sensitivity.h"
 
 namespace pollard::pruning {
 namespace {
@@ -25,17 +28,16 @@ class Selection {
  public:
   Selection(const models::Model& model, const Dependencies& d, const PlanOptions& options,
             const CalibrationSet* calibration)
-      : d_(d), options_(options), cost_(model.program, d), classes_(classes_of(model, d, options)) {
-    const auto criterion = make_criterion(options.criterion);
-    scores_ = score(*criterion,
-                    {.model = model, .dependencies = d, .seed = options.seed, .calibration = calibration});
-    keep_unjudged_whole();
-    sort_units();
-    keep_nonfinite_whole();
+      : model_(model),
+        d_(d),
+        options_(options),
+        calibration_(calibration),
+        cost_(model.program, d),
+        classes_(classes_of(model, d, options)),
+        order_(model, d, options, calibration, classes_) {
     taken_.assign(classes_.size(), 0);
     for (std::size_t c = 0; c < classes_.size(); ++c)
       if (classes_[c].takes_part() && classes_[c].ratio) taken_[c] = share(classes_[c], *classes_[c].ratio);
-    order_steps();
   }
 
   Plan plan() {
@@ -46,62 +48,19 @@ class Selection {
              .after = {},
              .warnings = {}};
     out.before = cost_.evaluate(graph::full_widths(d_));
-    const std::size_t steps = choose(out.before);
-    for (std::size_t s = 0; s < steps; ++s) taken_[steps_[s].c] += steps_[s].units;
+    limits_ = limits_of(options_, cost_, out.before);
+    if (scope() == Scope::Predicted || scope() == Scope::Measured)
+      choose_by_error();
+    else
+      choose_by_rank();
     write_removal(out);
     out.after = cost_.evaluate(out.removal.widths(d_));
     return out;
   }
 
  private:
-  Scope scope() const { return options_.scope.value_or(options_.ratio ? Scope::Local : Scope::Global); }
-
-  void keep_unjudged_whole() {
-    for (Class& c : classes_)
-      for (std::int32_t g : c.groups)
-        if (const std::string why = scores_.why_unjudged(static_cast<std::size_t>(g));
-            c.kept_whole.empty() && !why.empty())
-          c.kept_whole = why;
-  }
-
-  /// Units of each group, least important first; ties by index. Without a finite score a unit comes last.
-  void sort_units() {
-    for (std::vector<double>& scores : scores_.by_group) {
-      std::vector<std::int64_t> order(scores.size());
-      std::iota(order.begin(), order.end(), 0);
-      for (double& score : scores) {
-        if (std::isfinite(score)) continue;
-        if (!options_.allow_nonfinite) refuse_nonfinite();
-        score = INFINITY;  // NaN has no place in an order
-      }
-      std::ranges::stable_sort(order, {},
-                               [&](std::int64_t i) { return scores[static_cast<std::size_t>(i)]; });
-      order_.push_back(std::move(order));
-    }
-  }
-
-  void keep_nonfinite_whole() {
-    if (!options_.allow_nonfinite) return;
-    for (Class& c : classes_) {
-      for (std::int32_t g : c.groups)
-        c.removable = std::min<std::int64_t>(
-            c.removable, std::ranges::count_if(scores_.by_group[static_cast<std::size_t>(g)],
-                                               [](double score) { return std::isfinite(score); }));
-      c.removable = whole_steps(c, c.removable);
-      if (c.removable == 0 && c.kept_whole.empty()) c.kept_whole = "too few units have a finite score";
-    }
-  }
-
-  [[noreturn]] static void refuse_nonfinite() {
-    throw UserError(
-        {.code = "E0325",
-         .exit = Exit::BadFile,
-         .subject = "scores",
-         .message = "a unit has no finite score",
-         .where = {},
-         .why = "the weights hold NaN or infinite values",
-         .help = "look for them with: pollard inspect FILE; --allow-nonfinite keeps such units whole"});
-  }
+  Scope scope() const { return effective_scope(options_); }
+  bool free_class(std::size_t c) const { return classes_[c].takes_part() && !classes_[c].ratio; }
 
   /// How many units a share of a class is, in whole steps.
   std::int64_t share(const Class& c, double ratio) const {
@@ -109,24 +68,111 @@ class Selection {
                                                     std::floor(static_cast<double>(c.size) * ratio + 1e-9))));
   }
 
-  /// Mean score of the k-th least important unit over the class's groups.
-  double unit_score(const Class& c, std::int64_t k) const {
-    double sum = 0;
-    for (std::int32_t g : c.groups) {
-      const auto group = static_cast<std::size_t>(g);
-      sum += scores_.by_group[group][static_cast<std::size_t>(order_[group][static_cast<std::size_t>(k)])];
+  void choose_by_rank() {
+    order_steps();
+    const std::size_t steps = choose();
+    for (std::size_t s = 0; s < steps; ++s) taken_[steps_[s].c] += steps_[s].units;
+  }
+
+  void choose_by_error() {
+    std::vector<std::size_t> free;
+    for (std::size_t c = 0; c < classes_.size(); ++c)
+      if (free_class(c)) free.push_back(c);
+    if (options_.ratio) limits_.push_back(units_limit(*options_.ratio));
+    if (limits_.empty()) return;
+    const std::vector<ErrorCurve> curves =
+        scope() == Scope::Measured ? measured_curves(free) : predicted_curves(free);
+    std::vector<std::int64_t> taken = taken_;
+    const auto points = allocate(curves, [&](const std::vector<std::size_t>& at) {
+      for (std::size_t i = 0; i < free.size(); ++i) taken[free[i]] = units_at(classes_[free[i]], at[i]);
+      return excess(limits_, widths_with(taken));
+    });
+    if (!points) refuse_all();
+    for (std::size_t i = 0; i < free.size(); ++i) taken_[free[i]] = units_at(classes_[free[i]], (*points)[i]);
+  }
+
+  /// Units a class has lost after `steps` of its steps.
+  static std::int64_t units_at(const Class& c, std::size_t steps) {
+    return steps == 0 ? 0 : c.first_step + static_cast<std::int64_t>(steps - 1) * c.step;
+  }
+  static std::size_t steps_of(const Class& c) {
+    return static_cast<std::size_t>(1 + (c.removable - c.first_step) / c.step);
+  }
+
+  /// A ratio as a budget: at most this many of the free units stay.
+  Limit units_limit(double ratio) const {
+    const auto count = [this](const graph::Widths& widths) {
+      double sum = 0;
+      for (std::size_t c = 0; c < classes_.size(); ++c)
+        if (free_class(c))
+          for (std::int32_t g : classes_[c].groups)
+            sum += static_cast<double>(
+                widths[static_cast<std::size_t>(d_.groups[static_cast<std::size_t>(g)].axis)]);
+      return sum;
+    };
+    return {.what = "units",
+            .most = std::ceil(count(graph::full_widths(d_)) * (1 - ratio) - 1e-9),
+            .cost = count};
+  }
+
+  /// From scores that add up to errors.
+  std::vector<ErrorCurve> predicted_curves(const std::vector<std::size_t>& free) const {
+    if (!order_.additive())
+      throw UserError({.code = "E0211",
+                       .exit = Exit::Usage,
+                       .subject = "--scope predicted",
+                       .message = "the scores of " + options_.criterion + " are no errors that add up",
+                       .where = {},
+                       .why = {},
+                       .help = "take --criterion least-squares, or --scope measured"});
+    std::vector<ErrorCurve> curves;
+    for (std::size_t c : free) {
+      ErrorCurve curve{0.0};
+      std::int64_t done = 0;
+      for (std::size_t step = 1; step <= steps_of(classes_[c]); ++step) {
+        double sum = 0;
+        for (; done < units_at(classes_[c], step); ++done)
+          sum += std::max(0.0, order_.unit_score(classes_[c], done));
+        curve.push_back(curve.back() + sum * static_cast<double>(classes_[c].groups.size()));
+      }
+      curves.push_back(std::move(curve));
     }
-    return sum / static_cast<double>(c.groups.size());
+    return curves;
+  }
+
+  /// From runs with each class pruned and its layers refitted, linear between the measured points.
+  std::vector<ErrorCurve> measured_curves(const std::vector<std::size_t>& free) const {
+    require_samples(calibration_, "--scope measured");
+    SensitivityOptions options;
+    options.sliced = false;
+    const auto points = measure_sensitivity(model_, d_, classes_, order_, *calibration_, options);
+    std::vector<ErrorCurve> curves;
+    for (std::size_t c : free) {
+      ErrorCurve curve{0.0};
+      double from = 0, units = 0, level = 0;
+      for (const SensitivityPoint& point : points[c]) {
+        const double next = std::max(level, point.repaired), to = static_cast<double>(point.removed);
+        while (curve.size() <= steps_of(classes_[c])) {
+          units = static_cast<double>(units_at(classes_[c], curve.size()));
+          if (units > to) break;
+          curve.push_back(level + (next - level) * (units - from) / (to - from));
+        }
+        from = to;
+        level = next;
+      }
+      curves.push_back(std::move(curve));
+    }
+    return curves;
   }
 
   void order_steps() {
     for (std::size_t c = 0; c < classes_.size(); ++c) {
-      if (!classes_[c].takes_part() || classes_[c].ratio) continue;
+      if (!free_class(c)) continue;
       double before = -INFINITY;
       for (std::int64_t at = 0; at < classes_[c].removable;) {
         const std::int64_t units = at == 0 ? classes_[c].first_step : classes_[c].step;
         double score = 0;
-        for (std::int64_t k = at; k < at + units; ++k) score += unit_score(classes_[c], k);
+        for (std::int64_t k = at; k < at + units; ++k) score += order_.unit_score(classes_[c], k);
         // Within a class steps stay in order, whatever the scope ranks by.
         before = std::max(before, score / static_cast<double>(units));
         at += units;
@@ -151,7 +197,7 @@ class Selection {
     for (std::size_t s = 0; s < steps_.size(); ++s) {
       const Class& c = classes_[steps_[s].c];
       double sum = 0;
-      for (std::int64_t k = 0; k < steps_[s].units; ++k) sum += unit_score(c, done[steps_[s].c]++);
+      for (std::int64_t k = 0; k < steps_[s].units; ++k) sum += order_.unit_score(c, done[steps_[s].c]++);
       running[steps_[s].c] = std::max(running[steps_[s].c], sum / static_cast<double>(steps_[s].units));
       scores.push_back(running[steps_[s].c]);
       kinds[d_.groups[static_cast<std::size_t>(c.groups.front())].signature].push_back(s);
@@ -163,9 +209,7 @@ class Selection {
     }
   }
 
-  graph::Widths widths_after(std::size_t steps) const {
-    std::vector<std::int64_t> taken = taken_;
-    for (std::size_t s = 0; s < steps; ++s) taken[steps_[s].c] += steps_[s].units;
+  graph::Widths widths_with(const std::vector<std::int64_t>& taken) const {
     graph::Widths widths = graph::full_widths(d_);
     for (std::size_t c = 0; c < classes_.size(); ++c) {
       for (std::int32_t g : classes_[c].groups)
@@ -175,19 +219,16 @@ class Selection {
     return widths;
   }
 
-  std::size_t choose(const graph::Cost& before) const {
+  graph::Widths widths_after(std::size_t steps) const {
+    std::vector<std::int64_t> taken = taken_;
+    for (std::size_t s = 0; s < steps; ++s) taken[steps_[s].c] += steps_[s].units;
+    return widths_with(taken);
+  }
+
+  std::size_t choose() const {
     if (options_.ratio)
       return scope() == Scope::Local ? local_share(*options_.ratio) : global_share(*options_.ratio);
-    if (options_.max_parameters)
-      return budget(*options_.max_parameters, "parameters",
-                    [&](const graph::Widths& w) { return cost_.parameters(w); });
-    if (options_.max_macs)
-      return budget(*options_.max_macs, "MACs", [&](const graph::Widths& w) { return cost_.macs(w); });
-    if (options_.speedup)
-      return budget(
-          static_cast<std::int64_t>(std::floor(static_cast<double>(before.macs) / *options_.speedup)), "MACs",
-          [&](const graph::Widths& w) { return cost_.macs(w); });
-    return 0;
+    return limits_.empty() ? 0 : budget();
   }
 
   /// Steps are sorted by share for this scope: those within the ratio form a prefix.
@@ -198,8 +239,8 @@ class Selection {
 
   std::size_t global_share(double ratio) const {
     std::int64_t total = 0;
-    for (const Class& c : classes_)
-      if (c.takes_part() && !c.ratio) total += c.size * static_cast<std::int64_t>(c.groups.size());
+    for (std::size_t c = 0; c < classes_.size(); ++c)
+      if (free_class(c)) total += classes_[c].size * static_cast<std::int64_t>(classes_[c].groups.size());
     const auto wanted = static_cast<std::int64_t>(std::floor(static_cast<double>(total) * ratio + 1e-9));
     std::int64_t removed = 0;
     std::size_t steps = 0;
@@ -211,16 +252,27 @@ class Selection {
     return steps;
   }
 
-  /// Shortest prefix within the limit: costs fall with every step, so bisection finds it.
-  template <class F>
-  std::size_t budget(std::int64_t limit, const std::string& what, F cost) const {
-    if (cost(widths_after(steps_.size())) > limit) refuse(what, limit, cost(widths_after(steps_.size())));
+  /// Shortest prefix within all limits: costs fall with every step, so bisection finds it.
+  std::size_t budget() const {
+    if (excess(limits_, widths_after(steps_.size())) > 0) refuse_all();
     std::size_t low = 0, high = steps_.size();
     while (low < high) {
       const std::size_t middle = (low + high) / 2;
-      cost(widths_after(middle)) <= limit ? high = middle : low = middle + 1;
+      excess(limits_, widths_after(middle)) <= 0 ? high = middle : low = middle + 1;
     }
     return low;
+  }
+
+  /// Names the first limit that stays exceeded with every floor reached.
+  [[noreturn]] void refuse_all() const {
+    std::vector<std::int64_t> taken = taken_;
+    for (std::size_t c = 0; c < classes_.size(); ++c)
+      if (free_class(c)) taken[c] = classes_[c].removable;
+    const graph::Widths widths = widths_with(taken);
+    for (const Limit& limit : limits_)
+      if (const double least = limit.cost(widths); least > limit.most)
+        refuse(limit.what, std::llround(limit.most), std::llround(least));
+    POLLARD_CHECK(false, "a target was refused that every floor meets");
   }
 
   [[noreturn]] void refuse(const std::string& what, std::int64_t wanted, std::int64_t least) const {
@@ -243,22 +295,16 @@ class Selection {
   void write_removal(Plan& out) const {
     out.groups.resize(d_.groups.size());
     for (std::size_t c = 0; c < classes_.size(); ++c) {
+      graph::Removal removal = removal_of(d_, classes_[c], order_, taken_[c]);
+      for (std::size_t a = 0; a < removal.removed.size(); ++a)
+        if (!removal.removed[a].empty()) out.removal.removed[a] = std::move(removal.removed[a]);
       for (std::int32_t g : classes_[c].groups) {
         const auto group = static_cast<std::size_t>(g);
-        std::vector<std::int64_t> removed(order_[group].begin(),
-                                          order_[group].begin() + static_cast<std::ptrdiff_t>(taken_[c]));
-        std::ranges::sort(removed);
-        if (scores_.refine && !removed.empty()) removed = scores_.refine(group, std::move(removed));
-        out.removal.removed[static_cast<std::size_t>(d_.groups[group].axis)] = removed;
-        out.groups[group] = {.group = g, .removed = std::move(removed), .kept_whole = classes_[c].kept_whole};
+        out.groups[group] = {.group = g,
+                             .removed = out.removal.removed[static_cast<std::size_t>(d_.groups[group].axis)],
+                             .kept_whole = classes_[c].kept_whole};
         if (taken_[c] == 0 && classes_[c].takes_part())
           out.groups[group].kept_whole = "the target needed none of its units";
-      }
-      // Constant states have no units of their own to choose; they get shorter with their layer.
-      for (graph::AxisIndex a : classes_[c].followers) {
-        auto& removed = out.removal.removed[static_cast<std::size_t>(a)];
-        removed.resize(static_cast<std::size_t>(taken_[c]));
-        std::iota(removed.begin(), removed.end(), 0);
       }
     }
     warn(out);
@@ -273,20 +319,22 @@ class Selection {
                                                : "nothing was removed");
   }
 
+  const models::Model& model_;
   const Dependencies& d_;
   const PlanOptions& options_;
+  const CalibrationSet* calibration_;
   graph::CostModel cost_;
   std::vector<Class> classes_;
-  Scores scores_;
-  std::vector<std::vector<std::int64_t>> order_;  ///< by group
-  std::vector<std::int64_t> taken_;               ///< by class
+  UnitOrder order_;
+  std::vector<Limit> limits_;
+  std::vector<std::int64_t> taken_;  ///< by class
   std::vector<Step> steps_;
 };
 
 }  // namespace
 
 std::optional<Scope> scope_from_string(std::string_view name) {
-  for (Scope scope : {Scope::Local, Scope::Global, Scope::Isomorphic})
+  for (Scope scope : {Scope::Local, Scope::Global, Scope::Isomorphic, Scope::Predicted, Scope::Measured})
     if (to_string(scope) == name) return scope;
   return std::nullopt;
 }
@@ -296,8 +344,14 @@ std::string_view to_string(Scope scope) {
     case Scope::Local: return "local";
     case Scope::Global: return "global";
     case Scope::Isomorphic: return "isomorphic";
+    case Scope::Predicted: return "predicted";
+    case Scope::Measured: return "measured";
   }
   return "local";
+}
+
+Scope effective_scope(const PlanOptions& options) {
+  return options.scope.value_or(options.ratio ? Scope::Local : Scope::Global);
 }
 
 Plan make_plan(const models::Model& model, const Dependencies& dependencies, const PlanOptions& options,

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
 
 #include "cli/command_line.h"
@@ -11,19 +12,36 @@
 #include "cli/model_input.h"
 #include "cli/plan_options.h"
 #include "cli/plan_report.h"
+#include "cli/trade_off.h"
 #include "cli/ui/format.h"
 #include "cli/ui/quantity.h"
 #include "models/io/cancel.h"
+#include "pruning/repair.h"
+#include "pruning/rewrite.h"
+#include "pruning/sensitivity.h"
 
 namespace pollard::cli {
 namespace {
 
 struct Options {
-  std::string file, output, sweep;
+  std::string file, output, sweep, csv, svg;
   ModelInput input;
   PlanArguments plan;
-  bool groups = false, force = false;
+  bool groups = false, sensitivity = false, force = false;
 };
+
+/// Cuts and, with samples, what the cut network's outputs are worth before and after repair.
+TradeOffPoint measure(const AnalysedModel& m, const pruning::Plan& plan,
+                      const std::optional<pruning::CalibrationSet>& samples) {
+  TradeOffPoint point{.ratio = 0, .before = plan.before, .after = plan.after, .sliced = {}, .repaired = {}};
+  if (!samples) return point;
+  const std::vector<at::Tensor> dense = pruning::outputs_on(m.model, *samples);
+  models::Model pruned = pruning::prune(m.model, m.dependencies, plan.removal);
+  point.sliced = pruning::output_error(pruning::outputs_on(pruned, *samples), dense);
+  pruning::repair(pruned, m.model, m.dependencies, plan.removal, *samples);
+  point.repaired = pruning::output_error(pruning::outputs_on(pruned, *samples), dense);
+  return point;
+}
 
 // One plan for each ratio, so a knee can be seen before anything is decided.
 Exit run_sweep(const Options& options, Context& context) {
@@ -32,35 +50,59 @@ Exit run_sweep(const Options& options, Context& context) {
   if (!options.plan.allow_nonfinite) require_finite(m.model);
   const auto samples = read_samples(options.plan, m.model);
   PlanArguments arguments = options.plan;
-  Table table({{"ratio", true}, {"parameters", true}, {"MACs", true}, {"fewer MACs", true}});
-  Json points = Json::array();
+  std::vector<TradeOffPoint> points;
   Progress progress = context.progress("sweep", static_cast<std::int64_t>(ratios.size()), "plans");
   for (const double ratio : ratios) {
     models::io::throw_if_cancelled();
     arguments.ratio = fmt::format("{}", ratio);
     const auto settings = plan_options(arguments, "plan", context.globals().seed);
-    const pruning::Plan plan =
-        pruning::make_plan(m.model, m.dependencies, settings, samples ? &*samples : nullptr);
-    const auto before = static_cast<double>(plan.before.macs), after = static_cast<double>(plan.after.macs);
-    table.add({format_fixed(ratio, 2), count_cell(plan.after.parameters), short_cell(after),
-               format_factor(after > 0 ? before / after : 0)});
-    points.push_back({{"ratio", ratio}, {"parameters", plan.after.parameters}, {"macs", plan.after.macs}});
+    points.push_back(measure(m, plan_for(settings, m, samples ? &*samples : nullptr), samples));
+    points.back().ratio = ratio;
     progress.advance();
   }
   progress.finish();
-  if (context.json()) context.print_json({{"file", options.file}, {"sweep", points}});
+  const Table table = trade_off_table(points);
+  if (context.json()) context.print_json({{"file", options.file}, {"sweep", to_json(points)}});
   context.print(table);
+  if (!options.csv.empty()) write_text_file(options.csv, table.csv(), options.force);
+  if (!options.svg.empty())
+    write_text_file(options.svg,
+                    trade_off_svg(points, std::filesystem::path(options.file).filename().string()),
+                    options.force);
+  return Exit::Ok;
+}
+
+// Every group pruned alone: which can give units away, and what a refit of its layers saves.
+Exit run_sensitivity(const Options& options, Context& context) {
+  const AnalysedModel m = load_and_analyse(options.file, options.input);
+  if (!options.plan.allow_nonfinite) require_finite(m.model);
+  const auto samples = read_samples(options.plan, m.model);
+  PlanArguments arguments = options.plan;
+  if (arguments.ratio.empty()) arguments.ratio = "0.5";  // groups take part as for a target
+  const auto report = pruning::sensitivity_report(m.model, m.dependencies,
+                                                  plan_options(arguments, "plan", context.globals().seed),
+                                                  samples ? &*samples : nullptr);
+  Table table({{"group"}, {"units", true}, {"removed", true}, {"error sliced", true}, {"repaired", true}});
+  for (std::size_t c = 0; c < report.classes.size(); ++c)
+    for (const pruning::SensitivityPoint& point : report.points[c])
+      table.add({m.dependencies.groups[static_cast<std::size_t>(report.classes[c].groups.front())].id,
+                 count_cell(report.classes[c].size), count_cell(point.removed),
+                 number_cell(point.sliced, fmt::format("{:.4f}", point.sliced)),
+                 number_cell(point.repaired, fmt::format("{:.4f}", point.repaired))});
+  context.print(table);
+  if (!options.csv.empty()) write_text_file(options.csv, table.csv(), options.force);
   return Exit::Ok;
 }
 
 Exit run_plan(const Options& options, Context& context) {
   if (!options.sweep.empty()) return run_sweep(options, context);
-  const auto settings = plan_options(options.plan, "plan", context.globals().seed);
+  if (options.sensitivity) return run_sensitivity(options, context);
+  auto settings = plan_options(options.plan, "plan", context.globals().seed);
   const AnalysedModel m = load_and_analyse(options.file, options.input);
   if (!options.plan.allow_nonfinite) require_finite(m.model);
   const auto samples = read_samples(options.plan, m.model);
-  const pruning::Plan plan =
-      pruning::make_plan(m.model, m.dependencies, settings, samples ? &*samples : nullptr);
+  settings.file_overhead = bytes_beside_weights(m);
+  const pruning::Plan plan = plan_for(settings, m, samples ? &*samples : nullptr);
   const std::string json = pruning::to_json(plan, m.model, m.dependencies);
   if (!options.output.empty()) write_text_file(options.output, json + "\n", options.force);
   if (context.json()) context.print_line(json);
@@ -83,7 +125,7 @@ void add_plan(CommandLine& line) {
        .section = "Shrink",
        .purpose = "choose what to remove; touches no weights",
        .examples = {"pollard plan model.pt2 --speedup 2x", "pollard plan model.pt2 --ratio 0.5 -o plan.json",
-                    "pollard plan model.pt2 --sweep 0.1:0.8:0.1"}},
+                    "pollard plan model.pt2 --sweep 0.1:0.8:0.1 --svg curve.svg"}},
       [options](Context& context) { return run_plan(*options, context); });
   app->add_option("FILE", options->file, "the model")->type_name("FILE")->required();
   add_plan_options(*app, options->plan);
@@ -94,7 +136,15 @@ void add_plan(CommandLine& line) {
   app->add_option("--sweep", options->sweep, "plan every ratio of first:last:step")
       ->type_name("RANGE")
       ->group("Output");
-  app->add_flag("--force", options->force, "replace an existing plan file")->group("Output");
+  app->add_flag("--sensitivity", options->sensitivity, "prune every group alone and measure; needs --calib")
+      ->group("Output");
+  app->add_option("--csv", options->csv, "write the table of --sweep or --sensitivity here")
+      ->type_name("FILE")
+      ->group("Output");
+  app->add_option("--svg", options->svg, "draw the curve of --sweep here")
+      ->type_name("FILE")
+      ->group("Output");
+  app->add_flag("--force", options->force, "replace existing files")->group("Output");
   add_model_options(*app, options->input);
 }
 

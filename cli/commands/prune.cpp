@@ -7,12 +7,17 @@
 #include "cli/commands/commands.h"
 #include "cli/health.h"
 #include "cli/model_input.h"
+#include "cli/parse_errors.h"
 #include "cli/plan_options.h"
 #include "cli/plan_report.h"
 #include "cli/prune_outcome.h"
 #include "cli/ui/format.h"
+#include "cli/ui/quantity.h"
+#include "graph/cost.h"
+#include "graph/error.h"
 #include "models/io/atomic_file.h"
 #include "models/io/cancel.h"
+#include "pruning/limits.h"
 #include "pruning/plan.h"
 #include "pruning/rewrite.h"
 #include "pruning/verify.h"
@@ -21,23 +26,17 @@ namespace pollard::cli {
 namespace {
 
 struct Options {
-  std::string in, out, plan_file;
+  std::string in, out, plan_file, repair = "least-squares", memory = "4G";
   ModelInput input;
   PlanArguments plan;
+  int steps = 1;
   bool dry_run = false, no_verify = false, no_repair = false, force = false;
   int inputs = 4;
 };
 
 using Samples = std::optional<pruning::CalibrationSet>;
 
-pruning::Plan choose(const Options& options, const AnalysedModel& m, const Samples& samples,
-                     const Context& context) {
-  if (!options.plan_file.empty())
-    return pruning::plan_from_json(read_text_file(options.plan_file), m.model, m.dependencies);
-  return pruning::make_plan(m.model, m.dependencies,
-                            plan_options(options.plan, "prune", context.globals().seed),
-                            samples ? &*samples : nullptr);
-}
+const pruning::CalibrationSet* pointer_to(const Samples& samples) { return samples ? &*samples : nullptr; }
 
 Outcome shrink(const Options& options, const AnalysedModel& m, pruning::Plan plan, std::uint64_t seed) {
   Outcome out{.plan = std::move(plan), .plan_json = {}, .pruned = {}, .verification = {}};
@@ -52,18 +51,17 @@ Outcome shrink(const Options& options, const AnalysedModel& m, pruning::Plan pla
 }
 
 // Repair comes after the proof: it changes the weights, the proof is about which ones are left.
-void repair(const pruning::CalibrationSet& samples, const AnalysedModel& m, Outcome& outcome,
-            Context& context) {
-  outcome.repair = pruning::repair(outcome.pruned, m.model, m.dependencies, outcome.plan.removal, samples);
+void repair(const Options& options, const pruning::CalibrationSet& samples, const AnalysedModel& m,
+            Outcome& outcome, Context& context) {
+  pruning::RepairOptions how;
+  how.method = *pruning::repair_method_from_string(options.repair);
+  if (how.method == pruning::RepairMethod::None) return;
+  how.memory_bytes = parse_count(options.memory, "--repair-memory");
+  outcome.repair =
+      pruning::repair(outcome.pruned, m.model, m.dependencies, outcome.plan.removal, samples, how);
   models::io::throw_if_cancelled();
   context.report(repair_text(*outcome.repair));
   for (const std::string& left : outcome.repair->left) context.note("not refitted: " + left);
-}
-
-void write(const Options& options, const AnalysedModel& m, Outcome& outcome) {
-  outcome.pruned.metadata["pollard.plan"] = outcome.plan_json;
-  outcome.pruned.metadata["pollard.provenance"] = provenance(m, outcome);
-  models::save(outcome.pruned, options.out, {.force = options.force});
 }
 
 Exit conclude(const Options& options, const Outcome& outcome, bool written, Context& context) {
@@ -84,21 +82,68 @@ Exit conclude(const Options& options, const Outcome& outcome, bool written, Cont
   return Exit::Ok;
 }
 
+void announce(const pruning::Plan& plan, const AnalysedModel& m, Context& context) {
+  report_plan(plan, m.dependencies, context);
+  context.print(change_table(plan));
+}
+
+void mend(const Options& options, const Samples& samples, const AnalysedModel& m, Outcome& outcome,
+          Context& context) {
+  if (samples && !options.no_repair) repair(options, *samples, m, outcome, context);
+  outcome.pruned.metadata["pollard.plan"] = outcome.plan_json;
+  outcome.pruned.metadata["pollard.provenance"] = provenance(m, outcome);
+}
+
+// A network between two steps has no file: the plan that made it names it.
+AnalysedModel one_step(const Options& options, const AnalysedModel& m, const pruning::PlanOptions& target,
+                       const Samples& samples, Context& context) {
+  pruning::Plan plan = plan_for(target, m, pointer_to(samples));
+  announce(plan, m, context);
+  Outcome outcome = shrink(options, m, std::move(plan), context.globals().seed);
+  POLLARD_CHECK(!outcome.verification || outcome.verification->ok, "a step differs from its masked original");
+  mend(options, samples, m, outcome, context);
+  outcome.pruned.sha256 = pruning::plan_hash(outcome.plan_json);
+  graph::Dependencies dependencies = graph::analyse(outcome.pruned.program);
+  return {.path = m.path, .model = std::move(outcome.pruned), .dependencies = std::move(dependencies)};
+}
+
+pruning::Plan choose(const Options& options, AnalysedModel& m, const Samples& samples, Context& context) {
+  if (!options.plan_file.empty())
+    return pruning::plan_from_json(read_text_file(options.plan_file), m.model, m.dependencies);
+  pruning::PlanOptions target = plan_options(options.plan, "prune", context.globals().seed);
+  target.file_overhead = bytes_beside_weights(m);
+  const auto cost = [&] {
+    return graph::CostModel(m.model.program, m.dependencies).evaluate(graph::full_widths(m.dependencies));
+  };
+  if (options.steps > 1) target = pruning::step_toward(target, cost(), 1);  // a speed-up becomes MACs
+  for (int left = options.steps; left > 1; --left)
+    m = one_step(options, m, pruning::step_toward(target, cost(), left), samples, context);
+  return plan_for(target, m, pointer_to(samples));
+}
+
+void check_options(const Options& options, const Context& context) {
+  bool budgets = false;
+  if (options.plan_file.empty())
+    budgets = plan_options(options.plan, "prune", context.globals().seed).has_budget();
+  if (options.steps > 1 && !budgets)
+    throw usage_error("E0206", "--steps", "goes with budgets",
+                      "steps lead to a budget: --speedup, --params, --macs, --activations or --file-size");
+}
+
 Exit run_prune(Options& options, Context& context) {
-  if (options.plan_file.empty()) plan_options(options.plan, "prune", context.globals().seed);
+  check_options(options, context);
   if (!options.dry_run) models::check_save_path(options.out, {options.in}, options.force);
-  const AnalysedModel m = load_and_analyse(options.in, options.input);
+  AnalysedModel m = load_and_analyse(options.in, options.input);
   if (!options.plan.allow_nonfinite) require_finite(m.model);
   const Samples samples = read_samples(options.plan, m.model);
   pruning::Plan plan = choose(options, m, samples, context);
-  report_plan(plan, m.dependencies, context);
-  context.print(change_table(plan));
+  announce(plan, m, context);
   Outcome outcome = shrink(options, m, std::move(plan), context.globals().seed);
   if (outcome.verification) context.report(verdict_text(*outcome.verification, context.theme()));
   const bool written = !options.dry_run && !(outcome.verification && !outcome.verification->ok);
   if (written) {
-    if (samples && !options.no_repair) repair(*samples, m, outcome, context);
-    write(options, m, outcome);
+    mend(options, samples, m, outcome, context);
+    models::save(outcome.pruned, options.out, {.force = options.force});
   }
   return conclude(options, outcome, written, context);
 }
@@ -122,7 +167,20 @@ void add_prune(CommandLine& line) {
   app->add_option("--plan", options->plan_file, "carry out this plan instead")
       ->type_name("FILE")
       ->group("Safety");
-  app->add_flag("--no-repair", options->no_repair, "leave the sliced weights as they are")->group("More");
+  app->add_option("--repair", options->repair,
+                  "least-squares, batchnorm or none: how --calib mends what is left")
+      ->type_name("HOW")
+      ->check(CLI::IsMember({"least-squares", "batchnorm", "none"}))
+      ->group("Safety");
+  app->add_flag("--no-repair", options->no_repair, "the same as --repair none")->group("More");
+  app->add_option("--repair-memory", options->memory,
+                  "most bytes of activations; samples beyond are left out")
+      ->type_name("N")
+      ->group("More");
+  app->add_option("--steps", options->steps, "reach the budgets in N steps, with repair after each")
+      ->type_name("N")
+      ->check(CLI::Range(1, 100))
+      ->group("Safety");
   app->add_flag("--dry-run", options->dry_run, "write nothing")->group("Safety");
   app->add_flag("--no-verify", options->no_verify, "skip the proof against the masked original")
       ->group("Safety");

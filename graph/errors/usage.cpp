@@ -46,6 +46,12 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "a loss over labels, and the samples carry none.",
      "error[E0210] --criterion least-squares: needs samples to judge units by",
      "Give samples with --calib FILE, or take a criterion of the weights alone, such as magnitude."},
+    {"E0211", Exit::Usage, "scores are no errors",
+     "Widths can be chosen by predicted error only when the criterion's scores are errors on one scale, so "
+     "that they add "
+     "up over the units of a group.",
+     "error[E0211] --scope predicted: the scores of magnitude are no errors that add up",
+     "Take --criterion least-squares, or measure the errors: --scope measured --calib FILE."},
     {"E0220", Exit::Usage, "no output name",
      "The output path is empty or ends in a slash, so it names a folder and no file.",
      "error[E0220] out/: names no output file", "Give a file name."},

@@ -67,6 +67,40 @@ TEST(Prune, WritesASmallerVerifiedModel) {
   EXPECT_EQ(run_cli({"verify", folder / "out.pt2", case_path("syn_lstm1")}).exit, 0);
 }
 
+TEST(Prune, ReachesABudgetInSteps) {
+  const ScopedFolder folder;
+  const double before = run_json({"inspect", case_path("syn_flatten_bn_fc")})["macs"];
+  EXPECT_EQ(run_cli({"prune", case_path("syn_flatten_bn_fc"), folder / "out.pt2", "--speedup", "2x",
+                     "--steps", "3"})
+                .exit,
+            0);
+  EXPECT_LE(run_json({"inspect", folder / "out.pt2"})["macs"], before / 2);
+  EXPECT_EQ(run_cli({"prune", "m.pt2", "o.pt2", "--ratio", "0.5", "--steps", "2"}).exit, 2);
+}
+
+TEST(Prune, MeetsAFileSizePlanIncluded) {
+  const ScopedFolder folder;
+  const auto size = [](const std::string& path) { return std::filesystem::file_size(path); };
+  const auto most = size(case_path("bilstm1")) * 3 / 4;
+  const auto result =
+      run_cli({"prune", case_path("bilstm1"), folder / "out.pt2", "--file-size", std::to_string(most)});
+  EXPECT_EQ(result.exit, 0) << result.err;
+  EXPECT_LE(size(folder / "out.pt2"), most);
+}
+
+TEST(Plan, ASweepIsATableAFileAndAPicture) {
+  const ScopedFolder folder;
+  const auto result = run_cli({"plan", case_path("syn_lstm1"), "--sweep", "0.2:0.6:0.2", "--csv",
+                               folder / "curve.csv", "--svg", folder / "curve.svg"});
+  EXPECT_EQ(result.exit, 0) << result.err;
+  const std::string csv = test::read_text(folder / "curve.csv"), svg = test::read_text(folder / "curve.svg");
+  EXPECT_EQ(std::ranges::count(csv, '\n'), 4) << csv;
+  EXPECT_TRUE(svg.starts_with("<svg ")) << svg;
+  EXPECT_TRUE(svg.ends_with("</svg>\n"));
+  EXPECT_NE(result.out.find("fewer MACs"), std::string::npos);
+  EXPECT_EQ(run_cli({"plan", case_path("syn_lstm1"), "--sensitivity"}).exit, 2) << "needs samples";
+}
+
 TEST(Prune, DryRunWritesNothing) {
   const ScopedFolder folder;
   const auto result =

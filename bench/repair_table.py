@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Accuracy after pruning without training or labels: pollard with and without repair, and torch-pruning 1.6.1.
+
+    repair_table.py POLLARD FOLDER NAME [--macs 0.5 0.35] [--seeds 3] [--ablation] [--no-peer]
+
+FOLDER holds what export_trained.py wrote. A seed draws the 1,024 calibration samples (and Taylor's batch). Every row is
+mean and spread (largest minus smallest) of the test accuracy over the seeds, at the share of MACs that stays. The peer
+is searched for the ratio that meets the same share; "BN" re-estimates its batch norms on the calibration samples.
+Prints a markdown table. One thread.
+"""
+import argparse
+import copy
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+warnings.filterwarnings("ignore")
+
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from torch import nn  # noqa: E402
+
+from export_trained import load  # noqa: E402
+from registry import NETWORKS  # noqa: E402
+from train_networks import accuracy  # noqa: E402
+
+PEER = ["magnitude", "Taylor", "FPGM", "BN scale"]
+OURS = [("magnitude", "global"), ("magnitude", "measured")]
+ABLATION = [(c, s) for c in ("random", "magnitude", "least-squares") for s in ("local", "global", "measured")]
+
+
+def evaluate(path, data):
+    module = torch.export.load(path).module()
+    module.eval = lambda: module  # exported modules have one mode
+    return accuracy(module, *data)
+
+
+def ours(a, seed, share, criterion, scope, repair):
+    """Accuracy, share of MACs left, seconds of repair."""
+    source = os.path.join(a.folder, a.name + ".pt2")
+    calib = os.path.join(a.folder, f"{a.name}.calib{seed}.safetensors")
+    with tempfile.TemporaryDirectory() as folder:
+        out = os.path.join(folder, "out.pt2")
+        line = [a.pollard, "prune", source, out, "--json", "--macs", str(int(share * a.dense_macs)), "--criterion", criterion,
+                "--scope", scope, "--calib", calib, "--repair", repair, "--seed", str(seed), "--threads", "1"]
+        done = subprocess.run(line, capture_output=True, text=True)
+        if done.returncode:
+            return None
+        totals = json.loads(done.stdout)["plan"]["totals"]
+        return evaluate(out, a.data), totals["after"]["macs"] / a.dense_macs
+
+
+def importance(name):
+    import torch_pruning as tp
+    return {"magnitude": tp.importance.GroupMagnitudeImportance, "Taylor": tp.importance.GroupTaylorImportance,
+            "FPGM": tp.importance.FPGMImportance, "BN scale": tp.importance.BNScaleImportance}[name]()
+
+
+def peer_pruned(a, dense, name, ratio, seed):
+    import torch_pruning as tp
+    model, train = copy.deepcopy(dense), a.train
+    head = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
+    heads = {m.qkv: m.heads for m in model.modules() if hasattr(m, "qkv")}
+    pruner = tp.pruner.BasePruner(model, train[0][:2], importance=importance(name), pruning_ratio=ratio, ignored_layers=[head],
+                                  num_heads=heads, in_channel_groups={}, out_channel_groups={})
+    if name == "Taylor":
+        pick = torch.randperm(len(train[0]), generator=torch.Generator().manual_seed(seed))[:1024]
+        for i in range(0, len(pick), 128):
+            F.cross_entropy(model(train[0][pick[i:i + 128]]), train[1][pick[i:i + 128]]).backward()
+    pruner.step()
+    model.zero_grad()
+    return model.eval()
+
+
+def peer(a, dense, name, share, seed):
+    """The accuracy one-shot and with batch norms re-estimated, at the ratio that meets the share."""
+    import torch_pruning as tp
+    count = lambda m: tp.utils.count_ops_and_params(m, a.train[0][:1])[0]
+    low, high, full = 0.0, 0.95, count(dense)
+    for _ in range(7):
+        middle = (low + high) / 2
+        if count(peer_pruned(a, dense, name, middle, seed)) / full > share:
+            low = middle
+        else:
+            high = middle
+    model = peer_pruned(a, dense, name, high, seed)
+    result = [accuracy(model, *a.data), count(model) / full]
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    if norms:
+        pick = torch.randperm(len(a.train[0]), generator=torch.Generator().manual_seed(seed))[:1024]
+        model.train()
+        with torch.no_grad():
+            for i in range(0, len(pick), 128):
+                model(a.train[0][pick[i:i + 128]])
+        result.append(accuracy(model, *a.data))
+    return result
+
+
+def row(label, share, results):
+    """One table line from a list of (accuracy, share of MACs) over the seeds, or why there is none."""
+    results = [r for r in results if r]
+    if not results:
+        return print(f"| {label} | {share} | - | refused |", flush=True)
+    values = [r[0] for r in results]
+    spread = max(values) - min(values)
+    print(f"| {label} | {share} | {results[0][1]:.3f} | {sum(values) / len(values):.2f} ({spread:.2f}) |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pollard")
+    parser.add_argument("folder")
+    parser.add_argument("name")
+    parser.add_argument("--macs", type=float, nargs="+", default=[0.5, 0.35])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--ablation", action="store_true")
+    parser.add_argument("--no-peer", action="store_true")
+    a = parser.parse_args()
+    torch.set_num_threads(1)
+    dense, network = load(a.folder, a.name), NETWORKS[a.name]
+    a.data, a.train = network.load("test"), network.load("train")
+    inspected = subprocess.run([a.pollard, "inspect", os.path.join(a.folder, a.name + ".pt2"), "--json"], capture_output=True,
+                               text=True, check=True)
+    a.dense_macs = json.loads(inspected.stdout)["macs"]
+    print(f"dense {accuracy(dense, *a.data):.2f} %\n\n| method | MACs wanted | left | accuracy (spread) |\n|---|---|---|---|")
+    for share in a.macs:
+        for name in [] if a.no_peer else PEER:
+            try:
+                results = [peer(a, dense, name, share, seed) for seed in range(a.seeds if name == "Taylor" else 1)]
+            except Exception as error:  # the peer's failures are a result
+                print(f"| torch-pruning {name} | {share} | - | fails: {type(error).__name__} |", flush=True)
+                continue
+            row(f"torch-pruning {name}", share, results)
+            if len(results[0]) > 2:
+                row(f"torch-pruning {name} + BN", share, [(r[2], r[1]) for r in results])
+        for criterion, scope in ABLATION if a.ablation else OURS:
+            for repair in ("none", "batchnorm", "least-squares"):
+                if repair == "batchnorm" and not any(isinstance(m, nn.BatchNorm2d) for m in dense.modules()):
+                    continue
+                results = [ours(a, seed, share, criterion, scope, repair) for seed in range(a.seeds)]
+                row(f"pollard {criterion}, {scope}, repair {repair}", share, results)
+
+
+if __name__ == "__main__":
+    main()
