@@ -187,7 +187,7 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "know, or is damaged: byte-level BPE and WordPiece are read. A part that would change the ids is never "
      "skipped.",
      "error[E0372] tokenizer: its model \"Unigram\" is not known",
-     "Use the tokenizer that belongs to the model, or turn the text into ids elsewhere and pass --ids."},
+     "Use the tokenizer that belongs to the model, or turn the text into ids elsewhere."},
     {"E0380", Exit::BadFile, "plan of another model",
      "A plan names units by their index, so it is good for the one file it was made from: its SHA-256 is in "
      "it.",

@@ -62,6 +62,18 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "those whose sizes the blocks do not divide or that are too small for them.",
      "error[E0441] model.pt2: has no weight that could become a Monarch matrix",
      "Try other --blocks, a larger --keep, or another --only."},
+    {"E0450", Exit::Unsupported, "no decoder language model",
+     "Text is continued by a network that maps token ids [B, L], of any length L, to logits [B, L, V] and "
+     "looks back "
+     "with scaled_dot_product_attention. This one has other inputs or outputs, or a fixed length.",
+     "error[E0450] program: its input is not one tensor of token ids [B, L]",
+     "Use a decoder; export it with a dynamic length and ids as its only input."},
+    {"E0451", Exit::Unsupported, "cannot run token by token",
+     "Keys and values of earlier tokens can be kept only where no token looks at later ones. An attention of "
+     "this "
+     "program is not causal, its mask depends on the tokens, or another op mixes positions.",
+     "error[E0451] program: token by token it computes something else than at once",
+     "Run the whole text for every token: make the generator without a cache."},
 });
 
 }  // namespace

@@ -152,13 +152,14 @@ auto guarded(Read read) {
 }  // namespace
 
 UserError tokenizer_error(const std::string& message) {
-  return UserError({.code = "E0372",
-                    .exit = Exit::BadFile,
-                    .subject = "tokenizer",
-                    .message = io::printable(message),
-                    .where = {},
-                    .why = {},
-                    .help = "use the tokenizer.json that belongs to the model, or pass ids"});
+  return UserError(
+      {.code = "E0372",
+       .exit = Exit::BadFile,
+       .subject = "tokenizer",
+       .message = io::printable(message),
+       .where = {},
+       .why = {},
+       .help = "use the tokenizer.json that belongs to the model, or turn the text into ids elsewhere"});
 }
 
 nlohmann::json read_tokenizer_file(const fs::path& path) {
