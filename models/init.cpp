@@ -45,6 +45,7 @@ at::Tensor fresh(const at::Tensor& like, const Init& init, at::Generator generat
     case Init::Kind::KaimingUniform: uniform(std::sqrt(6 / ((1 + init.a * init.a) * fan.in))); break;
     case Init::Kind::KaimingNormalFanIn: t.normal_(0, std::sqrt(2 / fan.in), generator); break;
     case Init::Kind::KaimingNormalFanOut: t.normal_(0, std::sqrt(2 / fan.out), generator); break;
+    case Init::Kind::Custom: init.fill(t, generator); break;
   }
   return t;
 }

@@ -19,12 +19,16 @@ struct Init {
     XavierUniform,    ///< a = gain: uniform with bound gain * sqrt(6 / (fan_in + fan_out))
     KaimingUniform,  ///< bound sqrt(6 / ((1 + a^2) * fan_in)); a = sqrt(5) is PyTorch's default of Linear and
                      ///< Conv
-    KaimingNormalFanIn,  ///< standard deviation sqrt(2 / fan_in)
-    KaimingNormalFanOut  ///< standard deviation sqrt(2 / fan_out)
+    KaimingNormalFanIn,   ///< standard deviation sqrt(2 / fan_in)
+    KaimingNormalFanOut,  ///< standard deviation sqrt(2 / fan_out)
+    Custom                ///< what `fill` writes
   };
   Kind kind = Kind::Constant;
   double a = 0;
   double b = 2;
+  /// For what no distribution gives: a table, a matrix half of zeros.
+  using Fill = void (*)(at::Tensor& tensor, const at::Generator& generator);
+  Fill fill = nullptr;
 
   static Init zeros() { return {}; }
   static Init ones() { return {.a = 1}; }
@@ -38,6 +42,7 @@ struct Init {
   static Init kaiming_uniform(double slope) { return {.kind = Kind::KaimingUniform, .a = slope}; }
   static Init kaiming_normal_fan_in() { return {.kind = Kind::KaimingNormalFanIn}; }
   static Init kaiming_normal_fan_out() { return {.kind = Kind::KaimingNormalFanOut}; }
+  static Init by(Fill fill) { return {.kind = Kind::Custom, .fill = fill}; }
   /// U(-1/sqrt(fan), 1/sqrt(fan)): PyTorch's default for biases and recurrent weights.
   static Init inverse_sqrt(std::int64_t fan);
 };

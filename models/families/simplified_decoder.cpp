@@ -58,7 +58,7 @@ struct Mixing : Module {
 };
 
 /// N(0, 0.02) with the query columns 0: all positions look alike to a fresh network.
-[[maybe_unused]] void blind_queries(at::Tensor& weight, const at::Generator& generator) {
+void blind_queries(at::Tensor& weight, const at::Generator& generator) {
   weight.normal_(0, 0.02, generator);
   weight.narrow(1, 0, weight.size(1) / 2).zero_();
 }
@@ -157,7 +157,7 @@ class SimplifiedDecoder : public Network {
               {"transformer.ln_f", ln_f_},
               {"lm_head", head_}});
     set_init([blind = spec_.query_init_std == 0](const std::string& key, at::IntArrayRef) {
-      if (key.ends_with("qk_attn.weight") && blind) return std::optional(Init::normal(0.02));
+      if (key.ends_with("qk_attn.weight") && blind) return std::optional(Init::by(blind_queries));
       const bool table = key.starts_with("transformer.w") || key == "lm_head.weight";
       return table ? std::optional(Init::normal(0.02)) : std::nullopt;
     });

@@ -48,7 +48,7 @@ struct UsualAttention : Module {
 };
 
 /// [2C, C] of query rows, then key rows, the queries 0.
-[[maybe_unused]] void blind_queries(at::Tensor& weight, const at::Generator& generator) {
+void blind_queries(at::Tensor& weight, const at::Generator& generator) {
   weight.normal_(0, 0.02, generator);
   weight.narrow(0, 0, weight.size(0) / 2).zero_();
 }
@@ -144,7 +144,7 @@ class SimplifiedEncoder : public Network {
               {"encoder.final_norm", final_norm_},
               {"decoder", head_}});
     set_init([](const std::string& key, at::IntArrayRef shape) -> std::optional<Init> {
-      if (key.ends_with("query_key.weight")) return Init::normal(0.02);
+      if (key.ends_with("query_key.weight")) return Init::by(blind_queries);
       const bool matrix = shape.size() == 2 && !key.ends_with("value.weight");
       return matrix ? std::optional(Init::normal(0.02)) : std::nullopt;
     });

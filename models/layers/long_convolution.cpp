@@ -17,7 +17,7 @@ namespace pollard::models {
 namespace {
 
 /// z [1, L, 2b + 1]: the position in [0, 1], then cosines and negated sines of b frequencies over it.
-[[maybe_unused]] void position_features(at::Tensor& z, const at::Generator&) {
+void position_features(at::Tensor& z, const at::Generator&) {
   const std::int64_t length = z.size(1), bands = (z.size(2) - 1) / 2;
   const at::Tensor position = at::linspace(0, 1, length).unsqueeze(1);
   const at::Tensor angle =
@@ -49,7 +49,7 @@ at::Tensor LongConvolution::FilterMlp::operator()(const at::Tensor& x) const {
 
 LongConvolution::LongConvolution(const Options& o) : sine(o.order, o.w, o.w_mod), forward_filter(o, sine) {
   parameter("bias", bias, {o.width}, Init::normal(1));
-  parameter("pos_emb.z", z, {1, o.longest, o.features}, Init::normal(0.02));
+  parameter("pos_emb.z", z, {1, o.longest, o.features}, Init::by(position_features));
   buffer("pos_emb.t", t, at::linspace(0, 1, o.longest).view({1, o.longest, 1}));
   // The slowest and the fastest decay reach 1 % after 1.5 and 0.3 times the longest sequence.
   const double slow = std::log(0.01) / 1.5, fast = std::log(0.01) / 0.3;
