@@ -58,9 +58,11 @@ struct VilSpec {
     return {input_shape[1] / patch_size, input_shape[2] / patch_size};
   }
   std::int64_t inner() const { return 2 * dim; }
-  /// Chunks read (chunk + d) positions' worth for every token, the parallel form all tokens' (docs/performance.md).
+  /// Chunks read chunk + d positions' worth for every token, the parallel form all tokens'; chunks win from half as
+  /// many tokens again (docs/performance.md).
   bool chunkwise() const {
-    return mlstm == "chunkwise" || (mlstm == "auto" && map().positions() > mlstm_chunk + inner() / kHeads);
+    const std::int64_t read = mlstm_chunk + inner() / kHeads;
+    return mlstm == "chunkwise" || (mlstm == "auto" && 2 * map().positions() > 3 * read);
   }
   /// Block number i, to be run forwards.
   VilBlock::Options block(std::int64_t i) const {

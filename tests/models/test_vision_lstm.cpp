@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "graph/cost.h"
+#include "graph/dependencies.h"
+#include "models/capture.h"
 #include "models/registry.h"
 
 namespace pollard::models {
@@ -69,6 +72,22 @@ TEST(VisionLstm, LargerImagesReadTheCheckpointsPositionTable) {
   const auto larger = family.build(match.spec_json);
   EXPECT_EQ(larger->examples().front().shape.at(2).size, 48);
   EXPECT_EQ(larger->examples().front().shape.at(3).size, 40);
+}
+
+std::int64_t macs(const Family& family, const std::string& spec) {
+  const auto network = family.build(spec);
+  const graph::Program program = trace_shapes(*network, {at::zeros({1, 3, 224, 224})});
+  const graph::Dependencies dependencies = graph::analyse(program);
+  return graph::CostModel(program, dependencies).macs(graph::full_widths(dependencies));
+}
+
+TEST(VisionLstm, LongSequencesOfNarrowHeadsRunInChunks) {
+  const Family& family = *find_family("vision_lstm");
+  const auto with = [&](const std::string& fields) { return macs(family, R"({"depth":2,)" + fields + "}"); };
+  EXPECT_EQ(with(R"("mlstm":"auto")"), with(R"("mlstm":"parallel")"));
+  EXPECT_EQ(with(R"("dim":768,"mlstm":"auto")"), with(R"("dim":768,"mlstm":"parallel")"));
+  EXPECT_EQ(with(R"("stride":8,"mlstm":"auto")"), with(R"("stride":8,"mlstm":"chunkwise")"));
+  EXPECT_LT(with(R"("stride":8,"mlstm":"auto")"), with(R"("stride":8,"mlstm":"parallel")"));
 }
 
 }  // namespace
