@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 
 #include "cli/parse_errors.h"
@@ -43,7 +44,6 @@ void add_scope(CLI::App& app, PlanArguments& a) {
     return app.add_option(name, value, text)->type_name(type)->group("Scope");
   };
   option("--criterion", a.criterion, "NAME", "how units are ranked: " + criterion_names());
-  option("--calib", a.calibration, "FILE", "samples: to judge units by, and to refit what is left to");
   option("--scope", a.scope, "SCOPE",
          "local, global, isomorphic: what is ranked; predicted, measured: least error")
       ->check(CLI::IsMember({"local", "global", "isomorphic", "predicted", "measured"}));
@@ -58,6 +58,32 @@ void add_scope(CLI::App& app, PlanArguments& a) {
   app.add_flag("--exact", a.exact, "only groups whose removal is exact, none renormalised")->group("Scope");
   app.add_flag("--allow-nonfinite", a.allow_nonfinite, "NaN and infinite weights: keep their units, go on")
       ->group("More");
+}
+
+void add_samples(CLI::App& app, PlanArguments& a) {
+  const auto option = [&](const char* name, auto& value, const char* type, const char* text) {
+    return app.add_option(name, value, text)->type_name(type)->group("Samples");
+  };
+  option("--calib", a.calibration, "FILE",
+         "samples to judge units by and to refit what is left to: .safetensors, .npz, IDX, text");
+  option("--samples", a.samples, "N", "only the first N of them")->check(CLI::Range(1, 1 << 30));
+  option("--labels", a.labels, "FILE", "their classes, for criteria of a loss: IDX or .npy");
+  option("--tokenizer", a.tokenizer, "FOLDER", "the samples are text, a line each: WordPiece vocabulary");
+  option("--scale", a.scale, "M,S", "bytes of images become (byte / 255 - M) / S");
+}
+
+pruning::CalibrationOptions calibration_options(const PlanArguments& a) {
+  pruning::CalibrationOptions out{.labels = a.labels, .tokenizer = a.tokenizer, .most = a.samples};
+  if (a.scale.empty()) return out;
+  const std::vector<std::string> parts = split(a.scale, ',');
+  char* end = nullptr;
+  out.mean = std::strtod(parts[0].c_str(), &end);
+  const bool first = end && *end == 0;
+  if (parts.size() == 2) out.spread = std::strtod(parts[1].c_str(), &end);
+  if (parts.size() != 2 || !first || *end != 0 || !(out.spread > 0))
+    throw usage_error("E0203", "--scale",
+                      fmt::format("\"{}\" is not MEAN,SPREAD, for example 0.286,0.353", a.scale));
+  return out;
 }
 
 std::optional<double> fraction(const std::string& text, const char* option) {
@@ -94,6 +120,7 @@ void check_targets(const PlanArguments& a, const std::string& command) {
 void add_plan_options(CLI::App& app, PlanArguments& arguments) {
   add_targets(app, arguments);
   add_scope(app, arguments);
+  add_samples(app, arguments);
 }
 
 pruning::PlanOptions plan_options(const PlanArguments& a, const std::string& command, std::uint64_t seed) {
@@ -122,7 +149,8 @@ pruning::PlanOptions plan_options(const PlanArguments& a, const std::string& com
 }
 
 std::optional<pruning::CalibrationSet> read_samples(const PlanArguments& a, const models::Model& model) {
-  if (!a.calibration.empty()) return pruning::read_calibration(a.calibration, model.program);
+  if (!a.calibration.empty())
+    return pruning::read_calibration(a.calibration, model.program, calibration_options(a));
   pruning::require_calibration(*pruning::make_criterion(a.criterion), nullptr);
   return std::nullopt;
 }
@@ -166,7 +194,12 @@ std::string as_typed(const PlanArguments& a) {
   for (const auto& [name, value] : {std::pair{"ignore", &a.ignore}, {"only", &a.only}, {"layer", &a.layers}})
     if (!value->empty()) out += fmt::format(" --{} '{}'", name, *value);
   if (a.criterion != "magnitude") out += " --criterion " + a.criterion;
-  if (!a.calibration.empty()) out += " --calib " + a.calibration;
+  for (const auto& [name, value] : {std::pair{"calib", &a.calibration},
+                                    {"labels", &a.labels},
+                                    {"tokenizer", &a.tokenizer},
+                                    {"scale", &a.scale}})
+    if (!value->empty()) out += fmt::format(" --{} {}", name, *value);
+  if (a.samples > 0) out += fmt::format(" --samples {}", a.samples);
   if (a.round_to != 1) out += fmt::format(" --round-to {}", a.round_to);
   if (a.min_width != 1) out += fmt::format(" --min-width {}", a.min_width);
   if (a.max_ratio != "1") out += " --max-ratio " + a.max_ratio;

@@ -17,7 +17,8 @@ struct PlanArguments {
   std::string ratio, speedup, parameters, macs, activations, file_size, heads, head_dim;  // targets
   std::string layers, ignore, only;
   std::string scope, criterion = "magnitude", max_ratio = "1";
-  std::string calibration;  // samples for the criterion and for repair
+  std::string calibration, labels, tokenizer, scale;  // samples for the criterion and for repair
+  std::int64_t samples = 0;
   std::int64_t round_to = 1, min_width = 1;
   bool exact = false, allow_nonfinite = false;
 };

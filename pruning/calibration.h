@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "graph/dependencies.h"
@@ -14,12 +15,28 @@ namespace pollard::pruning {
 struct CalibrationSet {
   std::vector<at::Tensor> inputs;
   at::Tensor labels;  ///< class of each sample, int64 [samples]; undefined when there are none
+  at::Tensor mask;    ///< [samples, positions], 0 where a position is padding; undefined when all count
+  std::optional<at::ScalarType>
+      precision;  ///< the networks run in this type for criteria; f64 is for comparisons
   std::int64_t samples() const { return inputs.empty() ? 0 : inputs.front().size(0); }
 };
 
-/// Reads tensors named like the program's user inputs, or in order when names differ, from a .safetensors file.
-/// Throws UserError E0390 when count, dtype or the shape of a sample does not fit the program.
-CalibrationSet read_calibration(const std::filesystem::path& path, const graph::Program& program);
+/// How a file of samples is read.
+struct CalibrationOptions {
+  std::filesystem::path labels;     ///< classes of the samples: an IDX, .npy or .npz file
+  std::filesystem::path tokenizer;  ///< folder of a WordPiece vocabulary: the file is text, one sample a line
+  std::int64_t most = 0;            ///< only the first so many samples; 0 for all
+  double mean = 0, spread = 1;      ///< bytes (images) become (byte / 255 - mean) / spread
+};
+
+/// Reads tensors named like the program's user inputs, or in order when names differ, from a .safetensors file, a PyTorch
+/// zip or .npz; one array for the one input of a network from .npy or IDX (gzipped or not); or lines of text, whose token
+/// ids, mask and zero types go to the inputs named so. A tensor named "labels" that is no input gives the labels; an
+/// integer input [samples, positions] whose name contains "mask" is the mask. Bytes for a floating-point input are scaled
+/// as images, and get a channel dimension where they lack one. Throws UserError E0390 when count, dtype or the shape of
+/// a sample does not fit the program, E0395 when labels do not fit the samples, E0396 when arrays do not read.
+CalibrationSet read_calibration(const std::filesystem::path& path, const graph::Program& program,
+                                const CalibrationOptions& options = {});
 
 /// The program for `batch` samples: exported with a fixed batch size, its size arguments follow the batch axis the
 /// way they follow a pruned one. Programs whose batch is symbolic are returned unchanged.

@@ -41,6 +41,10 @@ struct ScoreContext {
   const graph::Dependencies& dependencies;
   std::uint64_t seed = 0;
   const CalibrationSet* calibration = nullptr;  ///< nullptr when none was given
+  std::vector<bool>
+      wanted;  ///< by group, whether anyone will look at its scores; empty: all. Others may be left at 0.
+
+  bool wants(std::size_t group) const { return wanted.empty() || wanted[group]; }
 };
 
 /// A way to judge units: one file each under criteria/, on any Program and any group.

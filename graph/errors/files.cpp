@@ -234,6 +234,16 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "The file is not what pollard fairness score writes, or was written for another model.",
      "error[E0394] scores.json: are the scores of another file",
      "Score the model again: pollard fairness score MODEL -o scores.json."},
+    {"E0395", Exit::BadFile, "labels do not fit",
+     "The labels are not one class number a sample, or the network's first output is not one row of "
+     "class scores a sample.",
+     "error[E0395] labels: a label lies outside the 10 classes",
+     "Give class numbers from 0, one a sample, or choose a loss without labels: taylor:loss=norm."},
+    {"E0396", Exit::BadFile, "sample arrays cannot be read",
+     "A .npy, .npz or IDX file (gzipped or not) is damaged, ends early, is packed in an unknown way, or "
+     "holds something else than numbers.",
+     "error[E0396] samples.npz (images.npy): its numbers are \"|O\"",
+     "Write it again with numpy.savez, or as .safetensors."},
 });
 
 }  // namespace

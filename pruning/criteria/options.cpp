@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pruning/criteria/options.h"
 
+#include <array>
 #include <charconv>
 #include <cmath>
 
@@ -47,6 +48,11 @@ std::int64_t CriterionOptions::integer(std::string_view key, std::int64_t fallba
   if (value != std::floor(value) || value > 1e15)
     refuse(std::string(key) + " is not a whole number", "for example " + std::string(key) + "=8");
   return static_cast<std::int64_t>(value);
+}
+
+bool CriterionOptions::pick_yes(std::string_view key, bool fallback) {
+  constexpr std::array<std::pair<std::string_view, bool>, 2> kAnswers{{{"no", false}, {"yes", true}}};
+  return pick<bool>(key, kAnswers, fallback);
 }
 
 void CriterionOptions::finish() const {

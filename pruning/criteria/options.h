@@ -21,6 +21,8 @@ class CriterionOptions {
   double number(std::string_view key, double fallback, double least = 0);
   std::int64_t integer(std::string_view key, std::int64_t fallback, std::int64_t least = 1);
 
+  bool pick_yes(std::string_view key, bool fallback);  ///< "yes" or "no"
+
   template <class Enum>
   Enum pick(std::string_view key, std::span<const std::pair<std::string_view, Enum>> known, Enum fallback) {
     const std::string text = take(key);

@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every criterion, in one list.
 #include "graph/error.h"
+#include "pruning/criteria/batch_norm.h"
+#include "pruning/criteria/fisher.h"
+#include "pruning/criteria/flap.h"
+#include "pruning/criteria/fpgm.h"
+#include "pruning/criteria/lamp.h"
+#include "pruning/criteria/least_squares.h"
 #include "pruning/criteria/magnitude.h"
+#include "pruning/criteria/obd_c.h"
 #include "pruning/criteria/options.h"
 #include "pruning/criteria/random.h"
+#include "pruning/criteria/taylor.h"
+#include "pruning/criteria/wanda.h"
 #include "pruning/scores.h"
 
 namespace pollard::pruning {
@@ -22,8 +31,17 @@ Entry entry(std::string name, std::string summary) {
 
 std::vector<Entry>& entries() {
   static std::vector<Entry> list{
-      entry<Magnitude>("magnitude", "sum of |w|^p over everything a unit owns; options p, reduce, normalize"),
+      entry<Magnitude>("magnitude", "sum of |w|^p over everything a unit owns"),
       entry<Random>("random", "uniform scores from --seed: the baseline"),
+      entry<BatchNormScale>("bn-scale", "scales of the batch norms a unit passes through"),
+      entry<Lamp>("lamp", "squared magnitude over that of all larger units of the group"),
+      entry<Fpgm>("fpgm", "distance to the other units of the layer"),
+      entry<Taylor>("taylor", "first-order change of a loss; needs samples"),
+      entry<Fisher>("fisher", "second-order change of a loss, diagonal Fisher; needs samples"),
+      entry<ObdC>("obd-c", "second-order change of a loss, Kronecker factors; needs samples"),
+      entry<Wanda>("wanda", "activation times weight where a unit is read; needs samples"),
+      entry<Flap>("flap", "fluctuation of a unit where it is read; needs samples"),
+      entry<LeastSquares>("least-squares", "exact error where a unit is read, once refitted; needs samples"),
   };
   return list;
 }

@@ -48,14 +48,19 @@ std::map<std::int32_t, DimSums> read_parameters(const ScoreContext& context, con
   return out;
 }
 
+/// What each unit has in one dimension: numbers of all indices that it covers, summed, without the sign.
 std::vector<double> slab_of(const graph::Dependencies& d, graph::TermId term, const graph::Group& group,
                             const std::vector<double>& sums) {
   const graph::Axis& axis = d.axes[static_cast<std::size_t>(group.axis)];
-  if (d.terms.find(term) == d.terms.find(axis.term)) return sums;
   std::vector<double> out(static_cast<std::size_t>(axis.size), 0.0);
-  const std::vector<std::int64_t> unit = graph::unit_of_index(d, term, group.axis);
-  for (std::size_t i = 0; i < unit.size(); ++i)
-    if (unit[i] >= 0) out[static_cast<std::size_t>(unit[i])] += sums[i];
+  if (d.terms.find(term) == d.terms.find(axis.term)) {
+    out = sums;
+  } else {
+    const std::vector<std::int64_t> unit = graph::unit_of_index(d, term, group.axis);
+    for (std::size_t i = 0; i < unit.size(); ++i)
+      if (unit[i] >= 0) out[static_cast<std::size_t>(unit[i])] += sums[i];
+  }
+  for (double& x : out) x = std::abs(x);
   return out;
 }
 
@@ -66,8 +71,12 @@ Combine Combine::from(CriterionOptions& options, Combine defaults) {
           .normalize = options.pick<Normalize>("normalize", kNormalize, defaults.normalize)};
 }
 
+std::string Combine::reduce_text() const {
+  return std::string(kReduce[static_cast<std::size_t>(reduce)].first);
+}
+
 std::string Combine::text() const {
-  return "reduce=" + std::string(kReduce[static_cast<std::size_t>(reduce)].first) +
+  return "reduce=" + reduce_text() +
          ",normalize=" + std::string(kNormalize[static_cast<std::size_t>(normalize)].first);
 }
 
@@ -137,6 +146,22 @@ Scores score_slabs(const ScoreContext& context, const Combine& combine, const Sl
   }
   scores.comparable = combine.normalize != Normalize::None;
   return scores;
+}
+
+std::set<graph::ValueId> biases_of(const graph::Program& program) {
+  std::set<graph::ValueId> added, other;
+  for (const graph::Op& op : program.ops) {
+    const std::string_view name = op.base_name();
+    for (const graph::NamedArg& named : op.args) {
+      const bool adds = named.name == "bias" || named.name == "b_ih" || named.name == "b_hh" ||
+                        (named.name == "self" && (name == "addmm" || name == "baddbmm"));
+      const bool layers = named.name == "params";  // of recurrent layers: their vectors are biases
+      for (graph::ValueId id : graph::values_in(named.arg))
+        (adds || (layers && program[id].shape.size() == 1) ? added : other).insert(id);
+    }
+  }
+  for (graph::ValueId id : other) added.erase(id);
+  return added;
 }
 
 std::vector<double> sums_along(const at::Tensor& values, std::int64_t dim) {

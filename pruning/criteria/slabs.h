@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,6 +30,7 @@ struct Combine {
   Normalize normalize = Normalize::Mean;
 
   static Combine from(CriterionOptions& options, Combine defaults);
+  std::string reduce_text() const;
   std::string text() const;  ///< "reduce=mean,normalize=mean"
 };
 
@@ -38,8 +40,8 @@ using SlabSums = std::function<std::vector<std::vector<double>>(const graph::Inp
                                                                 std::span<const std::int64_t> dims)>;
 
 /// Scores from slabs: a unit owns, in each parameter dimension that mentions its axis, the indices it covers (all gates
-/// of an LSTM unit, every copy in a repeated dimension); their numbers are summed, the slabs reduced, the group
-/// normalised. Groups without a slab that counts get zeros and, when `why_not` is given, that reason as unjudged.
+/// of an LSTM unit, every copy in a repeated dimension); their numbers are summed and taken without sign, the slabs
+/// reduced, the group normalised. Groups without a slab that counts get zeros and, when `why_not` is given, that reason as unjudged.
 Scores score_slabs(const ScoreContext& context, const Combine& combine, const SlabSums& sums,
                    const std::string& why_not = {});
 
@@ -49,6 +51,9 @@ std::vector<double> sums_along(const at::Tensor& values, std::int64_t dim);
 /// The flat indices of `term` that each unit of the axis covers, [unit][k]; a unit the term does not show is empty.
 std::vector<std::vector<std::int64_t>> indices_of_units(const graph::Dependencies& dependencies,
                                                         graph::TermId term, graph::AxisIndex axis);
+
+/// Parameters that are only ever added: "bias" arguments, addmm's first, the biases of recurrent layers.
+std::set<graph::ValueId> biases_of(const graph::Program& program);
 
 /// Reduces the slabs' scores of one group (slabs x units) to one number a unit.
 std::vector<double> reduce_slabs(const std::vector<std::vector<double>>& slabs, Reduce how);
