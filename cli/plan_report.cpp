@@ -41,6 +41,7 @@ void report_plan(const pruning::Plan& plan, const graph::Dependencies& dependenc
   context.report(fmt::format("plan      {} of {} units removed, in {} of {} groups",
                              format_count(units.removed), format_count(units.all), units.touched,
                              units.groups));
+  for (const std::string& note : plan.notes) context.report("scored    " + note);
   for (const std::string& warning : plan.warnings) context.warn(warning);
 }
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which groups share a pass over the samples.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -55,13 +58,15 @@ class Pass {
     return true;
   }
 
-  void run(const std::function<void(const GroupStatistics&)>& visit) {
+  /// Returns the bytes of the moments.
+  double run(const std::function<void(const GroupStatistics&)>& visit) {
     const auto statistics = std::make_shared<const Statistics>(
         wanted_.empty() ? Statistics{} : gather(context_, wanted_, options_));
     for (GroupStatistics& group : groups_) {
       group.statistics = statistics;
       visit(group);
     }
+    return statistics->bytes;
   }
 
  private:
@@ -84,15 +89,20 @@ std::vector<std::vector<double>> no_scores(const graph::Dependencies& d) {
   return out;
 }
 
-void for_each_group(const ScoreContext& context, const StatisticsOptions& options,
-                    const std::function<void(const GroupStatistics&)>& visit) {
+std::string for_each_group(const ScoreContext& context, const StatisticsOptions& options,
+                           const std::function<void(const GroupStatistics&)>& visit) {
   const std::vector<Contraction> contractions =
       find_contractions(context.model.program, context.dependencies);
+  int passes = 0;
+  double most = 0;
   for (std::size_t next = 0; next < context.dependencies.groups.size();) {
     Pass pass(context, contractions, options);
     while (next < context.dependencies.groups.size() && (!context.wants(next) || pass.take(next))) ++next;
-    pass.run(visit);
+    most = std::max(most, pass.run(visit));
+    ++passes;
   }
+  return fmt::format("{} samples in {} {}, {:.0f} MiB of statistics", context.calibration->samples(), passes,
+                     passes == 1 ? "pass" : "passes", most / 1048576);
 }
 
 }  // namespace pollard::pruning

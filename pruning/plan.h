@@ -68,6 +68,7 @@ struct Plan {
   std::vector<GroupPlan> groups;  ///< one a group
   graph::Cost before, after;
   std::vector<std::string> warnings;
+  std::vector<std::string> notes;  ///< what scoring took
   bool empty() const { return removal.empty(); }
 };
 

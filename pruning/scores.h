@@ -32,6 +32,9 @@ struct Scores {
   /// sorted unit indices.
   std::function<std::vector<std::int64_t>(std::size_t group, std::vector<std::int64_t> removed)> refine;
 
+  /// What judging took, for people: "384 samples in 1 pass, 12 MiB of statistics".
+  std::vector<std::string> notes;
+
   std::string why_unjudged(std::size_t group) const { return unjudged.empty() ? "" : unjudged[group]; }
 };
 

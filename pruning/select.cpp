@@ -46,7 +46,8 @@ class Selection {
              .groups = {},
              .before = {},
              .after = {},
-             .warnings = {}};
+             .warnings = {},
+             .notes = scores_.notes};
     out.before = cost_.evaluate(graph::full_widths(d_));
     limits_ = limits_of(options_, cost_, out.before);
     if (scope() == Scope::Predicted || scope() == Scope::Measured)

@@ -70,8 +70,8 @@ struct GroupStatistics {
 std::vector<std::vector<double>> no_scores(const graph::Dependencies& dependencies);
 
 /// Visits every group that is wanted, in order. One pass over the samples serves all groups whose moments fit into the memory
-/// together; a group that needs more by itself gets it.
-void for_each_group(const ScoreContext& context, const StatisticsOptions& options,
-                    const std::function<void(const GroupStatistics&)>& visit);
+/// together; a group that needs more by itself gets it. Returns what that took, for Scores::notes.
+std::string for_each_group(const ScoreContext& context, const StatisticsOptions& options,
+                           const std::function<void(const GroupStatistics&)>& visit);
 
 }  // namespace pollard::pruning

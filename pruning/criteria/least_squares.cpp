@@ -48,7 +48,7 @@ Scores LeastSquares::score(const ScoreContext& context) const {
                                   .max_rows = rows,
                                   .batch = batch,
                                   .memory = memory};
-  for_each_group(context, options, [&](const GroupStatistics& group) {
+  scores.notes.push_back(for_each_group(context, options, [&](const GroupStatistics& group) {
     std::vector<double>& out = scores.by_group[group.index];
     out.assign(group.units, 0);
     auto problems = consumer_problems(group.consumers, *group.statistics, ridge, metric);
@@ -61,7 +61,7 @@ Scores LeastSquares::score(const ScoreContext& context) const {
     for (std::size_t k = 0; k < group.units; ++k)
       out[static_cast<std::size_t>(order.units[k])] = floor = std::max(floor, order.costs[k]);
     (*judged)[group.index] = {group.consumers, group.statistics};
-  });
+  }));
   if (swaps > 0)
     scores.refine = [judged, *this](std::size_t g, std::vector<std::int64_t> removed) {
       constexpr std::int64_t kWidest = 1024;

@@ -31,7 +31,7 @@ Scores score_channels(const ScoreContext& context, const StatisticsOptions& opti
                 .comparable = combine.normalize != Normalize::None,
                 .unjudged = std::vector<std::string>(groups),
                 .refine = {}};
-  for_each_group(context, options, [&](const GroupStatistics& group) {
+  scores.notes.push_back(for_each_group(context, options, [&](const GroupStatistics& group) {
     std::vector<std::vector<double>> slabs;
     for (const Consumer& consumer : group.consumers) {
       const Observed& o = group.statistics->observed[consumer.observed];
@@ -48,7 +48,7 @@ Scores score_channels(const ScoreContext& context, const StatisticsOptions& opti
     normalize(out, combine.normalize);
     scores.by_group[group.index] = std::move(out);
     if (slabs.empty()) scores.unjudged[group.index] = "no layer that is known reads it";
-  });
+  }));
   return scores;
 }
 
