@@ -47,7 +47,7 @@ class Selection {
              .before = {},
              .after = {},
              .warnings = {},
-             .notes = scores_.notes};
+             .notes = order_.notes()};
     out.before = cost_.evaluate(graph::full_widths(d_));
     limits_ = limits_of(options_, cost_, out.before);
     if (scope() == Scope::Predicted || scope() == Scope::Measured)

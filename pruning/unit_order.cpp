@@ -21,12 +21,23 @@ namespace {
        .help = "look for them with: pollard inspect FILE; --allow-nonfinite keeps such units whole"});
 }
 
+/// Which groups may lose units at all: no others need judging.
+std::vector<bool> wanted_groups(const graph::Dependencies& d, const std::vector<Class>& classes) {
+  std::vector<bool> out(d.groups.size(), false);
+  for (const Class& c : classes)
+    for (std::int32_t g : c.groups) out[static_cast<std::size_t>(g)] = c.takes_part();
+  return out;
+}
+
 }  // namespace
 
 UnitOrder::UnitOrder(const models::Model& model, const graph::Dependencies& d, const PlanOptions& options,
                      const CalibrationSet* calibration, std::vector<Class>& classes)
-    : scores_(score(*make_criterion(options.criterion),
-                    {.model = model, .dependencies = d, .seed = options.seed, .calibration = calibration})) {
+    : scores_(score(*make_criterion(options.criterion), {.model = model,
+                                                         .dependencies = d,
+                                                         .seed = options.seed,
+                                                         .calibration = calibration,
+                                                         .wanted = wanted_groups(d, classes)})) {
   keep_unjudged_whole(classes);
   sort_units(options.allow_nonfinite);
   if (options.allow_nonfinite) keep_nonfinite_whole(classes);

@@ -25,6 +25,8 @@ class UnitOrder {
   std::vector<std::int64_t> first(std::int32_t group, std::int64_t units) const;
   /// Whether sums of scores are predicted errors on one scale.
   bool additive() const { return scores_.additive; }
+  /// What scoring took.
+  const std::vector<std::string>& notes() const { return scores_.notes; }
 
  private:
   void sort_units(bool allow_nonfinite);
