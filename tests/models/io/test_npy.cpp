@@ -112,16 +112,16 @@ TEST(Arrays, ThatAreDamagedAreRefused) {
                                         npy("(6,)", 6, "False", ">f4"),
                                         "\x93NUMPX"};
   for (const std::string& file : bad)
-    EXPECT_EQ(code_of([&] { read_npy(as_bytes(file), "a"); }), "E0393") << file;
+    EXPECT_EQ(code_of([&] { read_npy(as_bytes(file), "a"); }), "E0396") << file;
   const std::string archive = npz(good, true);
   for (std::size_t cut = 0; cut < archive.size(); cut += 7)
-    EXPECT_EQ(code_of([&] { read_npz(*source(archive.substr(0, cut))); }), "E0393") << cut;
+    EXPECT_EQ(code_of([&] { read_npz(*source(archive.substr(0, cut))); }), "E0396") << cut;
   const std::string idx = std::string("\0\0\x08\x01\0\0\0\x03", 8) + "\1\2\3";
   for (const std::string& file :
        {idx.substr(0, 6), idx.substr(0, 10), idx + "x", std::string("\0\0\x07\x01", 4)})
-    EXPECT_EQ(code_of([&] { read_idx(*source(file)); }), "E0393");
+    EXPECT_EQ(code_of([&] { read_idx(*source(file)); }), "E0396");
   const std::string zipped = deflated(idx, 15 + 16);
-  EXPECT_EQ(code_of([&] { read_idx(*source(zipped.substr(0, zipped.size() - 9))); }), "E0393");
+  EXPECT_EQ(code_of([&] { read_idx(*source(zipped.substr(0, zipped.size() - 9))); }), "E0396");
 }
 
 }  // namespace
