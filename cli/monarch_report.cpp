@@ -31,20 +31,7 @@ Table monarch_layers(const pruning::MonarchReport& report) {
   return table;
 }
 
-Table monarch_sizes(const MonarchFigures& m) {
-  const auto d = [](std::int64_t value) { return static_cast<double>(value); };
-  Table table({{""}, {"before", true}, {"after", true}, {"change", true}});
-  table.add({"parameters", count_cell(m.before.parameters), count_cell(m.after.parameters),
-             format_change(d(m.before.parameters), d(m.after.parameters))});
-  table.add({"MACs", short_cell(d(m.before.macs)), short_cell(d(m.after.macs)),
-             format_fewer(d(m.before.macs), d(m.after.macs))});
-  if (m.seconds_before > 0)
-    table.add({"latency", seconds_cell(m.seconds_before), seconds_cell(m.seconds_after),
-               format_factor(m.seconds_before / m.seconds_after)});
-  return table;
-}
-
-Json to_json(const pruning::MonarchReport& report, const MonarchFigures& m, const std::string& input,
+Json to_json(const pruning::MonarchReport& report, const BeforeAfter& m, const std::string& input,
              const std::string& output) {
   Json layers = Json::array();
   for (const pruning::MonarchLayer& layer : report.layers)
@@ -61,10 +48,8 @@ Json to_json(const pruning::MonarchReport& report, const MonarchFigures& m, cons
             {"layers", layers},
             {"left_dense", report.left},
             {"output_change", report.output_change},
-            {"parameters", {{"before", m.before.parameters}, {"after", m.after.parameters}}},
-            {"macs", {{"before", m.before.macs}, {"after", m.after.macs}}},
-            {"latency_seconds", {{"before", m.seconds_before}, {"after", m.seconds_after}}},
             {"input_bytes", file_size(input)}};
+  add_to(json, m);
   if (!output.empty()) json["output_bytes"] = file_size(output);
   return json;
 }

@@ -4,15 +4,14 @@
 #include <algorithm>
 #include <memory>
 
-#include "cli/bench/measure.h"
 #include "cli/command_line.h"
 #include "cli/commands/commands.h"
 #include "cli/health.h"
+#include "cli/merge_tokens_run.h"
 #include "cli/model_input.h"
 #include "cli/monarch_report.h"
 #include "cli/parse_errors.h"
 #include "cli/prune_outcome.h"
-#include "cli/runtime.h"
 #include "cli/ui/format.h"
 #include "cli/ui/quantity.h"
 #include "cli/ui/text.h"
@@ -23,7 +22,7 @@ namespace pollard::cli {
 namespace {
 
 struct Options {
-  std::string in, out, keep = "0.5", ignore, only;
+  std::string in, out, keep = "0.5", ignore, only, merge_tokens;
   std::int64_t blocks = 4;
   int repeat = 20;
   bool monarch = false, dry_run = false, force = false;
@@ -37,24 +36,10 @@ pruning::MonarchOptions monarch_options(const Options& o, std::uint64_t seed) {
   return options;
 }
 
-/// Both in turn at the example's shapes, on the device that is chosen.
-void measure(const models::Model& before, const models::Model& after, const Options& options,
-             Context& context, MonarchFigures& out) {
-  const c10::Device device = choose_device(context.globals().device);
-  std::vector<Contestant> pair;
-  for (const models::Model* model : {&before, &after})
-    pair.emplace_back(*model, input_shapes_for(*model, {}, std::nullopt), std::nullopt, device,
-                      context.globals().seed);
-  const auto timings = race(pair, 3, options.repeat, [] { models::io::throw_if_cancelled(); });
-  const auto median = [](const Timing& t) { return t.seconds[t.seconds.size() / 2]; };
-  out.seconds_before = median(timings[0]);
-  out.seconds_after = median(timings[1]);
-}
-
-void print(const pruning::MonarchReport& report, const MonarchFigures& m, Context& context) {
+void print(const pruning::MonarchReport& report, const BeforeAfter& m, Context& context) {
   context.report("errors    relative: of the weight, and of the layer's output on example inputs");
   context.print(monarch_layers(report));
-  context.print(monarch_sizes(m));
+  context.print(size_table(m));
   for (const std::string& left : report.left) context.note("left dense: " + printable(left));
   context.report(fmt::format("outputs   change by {} of their size: train the result further, or keep more",
                              format_fixed(report.output_change, 3)));
@@ -66,15 +51,7 @@ void require_program(const std::string& out) {
   throw usage_error("E0226", out, "is not a .pt2 file, which alone holds programs", "end the name in .pt2");
 }
 
-MonarchFigures figures_of(const models::Model& model, const models::Model& smaller) {
-  const auto cost = [](const models::Model& m) {
-    const graph::Dependencies dependencies = graph::analyse(m.program);
-    return graph::CostModel(m.program, dependencies).evaluate(graph::full_widths(dependencies));
-  };
-  return {.before = cost(model), .after = cost(smaller)};
-}
-
-Exit run_compress(const Options& options, Context& context) {
+Exit run_monarch(const Options& options, Context& context) {
   const pruning::MonarchOptions how = monarch_options(options, context.globals().seed);
   require_program(options.out);
   if (!options.dry_run) models::check_save_path(options.out, {options.in}, options.force);
@@ -92,8 +69,7 @@ Exit run_compress(const Options& options, Context& context) {
                      .why = report.left.empty() ? "it has no dense product with a weight of its own"
                                                 : report.left.front(),
                      .help = "try other --blocks, a larger --keep, or another --only"});
-  MonarchFigures figures = figures_of(before, after);
-  if (options.repeat > 0) measure(before, after, options, context, figures);
+  const BeforeAfter figures = compare(before, after, options.repeat, context);
   print(report, figures, context);
   if (!options.dry_run) {
     after.metadata.erase("pollard.plan");
@@ -112,6 +88,21 @@ Exit run_compress(const Options& options, Context& context) {
   return Exit::Ok;
 }
 
+Exit run_compress(const Options& o, Context& context) {
+  if (o.monarch == !o.merge_tokens.empty())
+    throw usage_error("E0206", "compress", "takes one form: --monarch or --merge-tokens",
+                      "for example --merge-tokens r=8");
+  if (o.monarch) return run_monarch(o, context);
+  return run_merge_tokens({.in = o.in,
+                           .out = o.out,
+                           .text = o.merge_tokens,
+                           .repeat = o.repeat,
+                           .dry_run = o.dry_run,
+                           .force = o.force,
+                           .input = o.input},
+                          context);
+}
+
 }  // namespace
 
 void add_compress(CommandLine& line) {
@@ -119,20 +110,23 @@ void add_compress(CommandLine& line) {
   CLI::App* app = line.add(
       {.name = "compress",
        .section = "Shrink",
-       .purpose = "cheaper forms of layers: Monarch matrices for dense ones",
+       .purpose = "cheaper forms of layers: Monarch matrices, merged tokens",
        .examples = {"pollard compress model.pt2 monarch.pt2 --monarch",
-                    "pollard compress model.pt2 monarch.pt2 --monarch --keep 0.25 --blocks 2",
-                    "pollard compress model.pt2 monarch.pt2 --monarch --only '*linear1*' --dry-run"}},
+                    "pollard compress model.pt2 monarch.pt2 --monarch --keep 0.25 --only '*linear1*'",
+                    "pollard compress deit.pt2 merged.pt2 --merge-tokens r=8"}},
       [options](Context& context) { return run_compress(*options, context); });
   const auto option = [&](const char* name, auto& value, const char* type, const char* group,
                           const char* text) {
     return app->add_option(name, value, text)->type_name(type)->group(group);
   };
   app->add_option("IN", options->in, "the model")->type_name("FILE")->required();
-  app->add_option("OUT", options->out, "the smaller model: .pt2")->type_name("FILE")->required();
+  app->add_option("OUT", options->out, "the smaller model: .pt2 (merged tokens: .safetensors too)")
+      ->type_name("FILE")
+      ->required();
   app->add_flag("--monarch", options->monarch, "dense weights become products of two block-diagonal ones")
-      ->required()
       ->group("Form");
+  option("--merge-tokens", options->merge_tokens, "r=8", "Form",
+         "so many tokens of a vision transformer merge in each layer");
   option("--keep", options->keep, "0.5", "Form", "at most this share of each layer's weights stays");
   option("--blocks", options->blocks, "N", "Form", "blocks of each factor")->check(CLI::Range(2, 4096));
   option("--only", options->only, "GLOBS", "Scope", "only these weights: 'layers.*.linear1.*'");

@@ -62,6 +62,14 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "those whose sizes the blocks do not divide or that are too small for them.",
      "error[E0441] model.pt2: has no weight that could become a Monarch matrix",
      "Try other --blocks, a larger --keep, or another --only."},
+    {"E0442", Exit::Unsupported, "tokens cannot be merged",
+     "Token merging is part of the built-in vision transformers, so the network must be rebuilt as one of "
+     "them. "
+     "Its names fit none, its tensors have other shapes (a pruned network has widths of its own), or the "
+     "rebuilt "
+     "network does not compute what the file computes.",
+     "error[E0442] --merge-tokens: this network cannot be rebuilt with merging in it",
+     "Merge tokens in the original and prune the result; give a number of heads with --spec."},
     {"E0450", Exit::Unsupported, "no decoder language model",
      "Text is continued by a network that maps token ids [B, L], of any length L, to logits [B, L, V] and "
      "looks back "

@@ -24,6 +24,9 @@ class Workshop {
     test::run_cli({"plan", folder_ / "model.pt2", "--ratio", "0.5", "-o", folder_ / "plan.json"});
     test::write_text(folder_ / "spec.json",
                      R"({"hidden_size":64,"num_attention_heads":4,"num_hidden_layers":2})");
+    test::write_text(folder_ / "vit.json",
+                     R"({"img_size":32,"patch_size":4,"embed_dim":64,"depth":2,"num_heads":1})");
+    test::run_cli({"init", "vit", folder_ / "deit.pt2", "--spec", folder_ / "vit.json"});
     fs::create_directories(folder_ / "golden");
     for (const char* name : {"bert_tiny.json", "cifar_resnet8_tiny.json"})
       fs::copy_file(pollard::test::data_folder() + "/golden/" + name,
@@ -36,7 +39,7 @@ class Workshop {
   // The exit status of a line as a shell runs it; the output it names may exist from an earlier example.
   int run(const std::string& example) const {
     for (const char* output : {"weights.safetensors", "couplings.dot", "model.json", "small.safetensors",
-                               "fresh.pt2", "fresh.safetensors", "monarch.pt2"})
+                               "fresh.pt2", "fresh.safetensors", "monarch.pt2", "merged.pt2"})
       std::filesystem::remove(folder_ / output);
     std::string line = example;
     if (line.starts_with("pollard prune") || line.starts_with("pollard plan")) line += " --force";
