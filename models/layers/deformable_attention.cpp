@@ -46,10 +46,12 @@ DeformableAttention::DeformableAttention(std::int64_t width, std::int64_t h, std
             {"attention_weights", attention_weights},
             {"value_proj", value_proj},
             {"output_proj", output_proj}});
-  set_init([](const std::string& key, at::IntArrayRef shape) -> std::optional<Init> {
-    if (shape.size() == 2 && key.find("_proj.") != std::string::npos) return Init::xavier_uniform();
-    return Init::zeros();
-  });
+  set_init(
+      [reach = static_cast<double>(p)](const std::string& key, at::IntArrayRef shape) -> std::optional<Init> {
+        if (key == "sampling_offsets.bias") return Init::uniform(reach);
+        if (shape.size() == 2 && key.find("_proj.") != std::string::npos) return Init::xavier_uniform();
+        return Init::zeros();
+      });
 }
 
 /// map [B * heads, d, h, w], offsets [B, N, heads, points, 2] -> [B * heads, d, N, points].

@@ -29,7 +29,8 @@ Centres map_centres(const std::vector<Grid>& maps, const at::TensorOptions& opti
 ///
 /// Couplings: a head is its rows of all three projections of the query and the memory, and its columns of output_proj; its
 /// width is value rows and output columns alone. Levels and points are softmaxed over.
-/// Fresh: heads look in `heads` directions, point p at p + 1 positions; equal weights (compass_offsets).
+/// Fresh: equal weights, offsets anywhere within `points` positions, whatever the query. (The paper spreads the heads
+/// over the compass, point p at distance p + 1, the same range in a regular order.)
 struct DeformableAttention : Module {
   Linear sampling_offsets, attention_weights, value_proj, output_proj;
   std::int64_t heads, levels, points;
