@@ -54,6 +54,10 @@ Health check_health(const models::Model& model, const graph::Dependencies& depen
   for (const graph::Input& input : model.program.inputs) {
     const auto found = model.weights.find(input.source);
     if (!stored_here(input) || found == model.weights.end() || !found->second.is_floating_point()) continue;
+    if (found->second.is_meta()) {
+      health.weightless = true;
+      continue;
+    }
     models::io::throw_if_cancelled();
     const models::io::NonFinite bad = models::io::count_nonfinite(found->second);
     health.tensors.push_back({.name = input.source,
@@ -89,7 +93,7 @@ std::vector<std::string> health_lines(const Health& health) {
                            : fmt::format("{} NaN or infinite", format_count(health.nonfinite()));
   if (health.zero_rows() > 0)
     values += fmt::format("; {} rows of weights are all zero", format_count(health.zero_rows()));
-  std::vector<std::string> lines{"values   " + values};
+  std::vector<std::string> lines{"values   " + (health.weightless ? "none: built without weights" : values)};
   if (!health.unknown_ops.empty())
     lines.push_back("unknown  kept whole around " + short_list(health.unknown_ops));
   if (!health.unused.empty()) lines.push_back("unused   " + short_list(health.unused));

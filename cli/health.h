@@ -21,6 +21,7 @@ struct Health {
   std::vector<Tensor> tensors;           ///< every stored floating tensor
   std::vector<std::string> unknown_ops;  ///< "aten.x.default (3x)"
   std::vector<std::string> unused;       ///< parameters no op reads
+  bool weightless = false;               ///< a network built without values: there are none to look at
 
   std::int64_t nonfinite() const;
   std::int64_t zero_rows() const;

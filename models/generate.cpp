@@ -93,7 +93,7 @@ void Generator::prove() const {
                        .exit = Exit::Unsupported,
                        .subject = "program",
                        .message = "token by token it computes something else than at once",
-                       .help = "make the generator without a cache"});
+                       .help = "generate with --no-cache"});
     if (at < std::ssize(tokens)) got = step({tokens[static_cast<std::size_t>(at)]}, past);
   }
 }

@@ -24,7 +24,7 @@ using graph::ValueId;
                    .subject = op ? op->target : "program",
                    .message = message,
                    .where = op ? "node '" + op->name + "'" : "",
-                   .help = op ? "make the generator without a cache" : ""});
+                   .help = op ? "generate with --no-cache" : ""});
 }
 
 /// The one input that the program of a language model has.

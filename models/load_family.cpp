@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "graph/error.h"
+#include "models/built_in.h"
 #include "models/capture.h"
 #include "models/io/text.h"
 #include "models/registry.h"
@@ -164,6 +165,14 @@ Model load_family(Weights tensors, const LoadOptions& options, std::string_view 
   Captured captured = capture(*network);
   use_file_names(captured, names);
   return to_model(*chosen.family, chosen.spec_json, *network, std::move(captured));
+}
+
+Model weightless_model(const Family& family, std::string_view spec_json) {
+  const std::string spec = family.complete(spec_json);
+  const auto network = family.build(spec);
+  Model model = to_model(family, spec, *network, capture(*network));
+  model.format = "built-in";
+  return model;
 }
 
 Model fresh_model(const Family& family, std::string_view spec_json, std::uint64_t seed) {

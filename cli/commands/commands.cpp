@@ -2,6 +2,7 @@
 #include "cli/commands/commands.h"
 
 #include "cli/app.h"
+#include "cli/commands/generate.h"
 
 namespace pollard::cli {
 
@@ -13,6 +14,7 @@ void add_commands(CommandLine& line) {
   add_compress(line);
   add_verify(line);
   add_bench(line);
+  add_generate(line);
   add_parity(line);
   add_export(line);
   add_models(line);

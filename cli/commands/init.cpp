@@ -4,13 +4,11 @@
 #include <filesystem>
 #include <memory>
 
+#include "cli/built_in.h"
 #include "cli/command_line.h"
 #include "cli/commands/commands.h"
 #include "cli/model_input.h"
-#include "cli/parse_errors.h"
 #include "cli/ui/format.h"
-#include "cli/ui/suggest.h"
-#include "models/io/json.h"
 #include "models/registry.h"
 
 namespace pollard::cli {
@@ -21,36 +19,10 @@ struct Options {
   bool force = false;
 };
 
-/// A family and the spec to build: a family's name stands for its default size.
-struct Chosen {
-  const models::Family* family;
-  std::string spec_json;
-};
-
-Chosen choose(const std::string& name) {
-  std::vector<std::string> known;
-  for (const models::Family& family : models::families()) {
-    if (family.name == name) return {&family, "{}"};
-    known.push_back(family.name);
-    for (const models::Published& size : family.published) {
-      if (size.name == name) return {&family, size.spec_json};
-      known.push_back(size.name);
-    }
-  }
-  const auto near = closest(name, known);
-  throw usage_error("E0203", name,
-                    "is neither a built-in family nor one of their published sizes" +
-                        (near ? "; did you mean \"" + *near + "\"?" : std::string()),
-                    "pollard models lists them");
-}
-
 Exit run_init(const Options& options, Context& context) {
   models::check_save_path(options.out, {}, options.force);
-  const Chosen chosen = choose(options.name);
-  Json spec = Json::parse(chosen.spec_json);
-  if (!options.spec_file.empty())
-    spec.update(models::io::parse_json(read_text_file(options.spec_file), options.spec_file));
-  const models::Model model = models::fresh_model(*chosen.family, spec.dump(), context.globals().seed);
+  const models::BuiltIn chosen = built_in(options.name, options.spec_file);
+  const models::Model model = models::fresh_model(*chosen.family, chosen.spec_json, context.globals().seed);
   models::save(model, options.out, {.force = options.force});
   const auto bytes = static_cast<std::int64_t>(std::filesystem::file_size(options.out));
   if (context.json())

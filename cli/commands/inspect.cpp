@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <memory>
 
+#include "cli/built_in.h"
 #include "cli/command_line.h"
 #include "cli/commands/commands.h"
 #include "cli/inspect_report.h"
 #include "cli/model_input.h"
+#include "cli/parse_errors.h"
 #include "cli/ui/suggest.h"
 #include "cli/ui/text.h"
 #include "graph/coupling_graph.h"
@@ -42,8 +44,8 @@ void sort_groups(std::vector<GroupView>& groups, const std::string& by) {
                      [&](const auto& a, const auto& b) { return key(a) > key(b); });
 }
 
-Inspected inspect(const std::string& file, const Options& options) {
-  Inspected out{.m = load_and_analyse(file, options.input), .cost = {}, .groups = {}, .health = {}};
+Inspected inspect(AnalysedModel model, const Options& options) {
+  Inspected out{.m = std::move(model), .cost = {}, .groups = {}, .health = {}};
   const graph::Program& program = out.m.model.program;
   out.cost = graph::CostModel(program, out.m.dependencies).evaluate(graph::full_widths(out.m.dependencies));
   out.groups = group_views(program, out.m.dependencies);
@@ -102,19 +104,26 @@ void check_show(const std::string& show) {
   }
 }
 
+/// Tells of one model; false when something is wrong with it.
+bool report(AnalysedModel model, const Options& options, Context& context) {
+  const Inspected i = inspect(std::move(model), options);
+  if (context.json()) context.print_json(to_json(i, options.show.find("tensors") != std::string::npos));
+  show(i, options, context);
+  if (!options.dot.empty())
+    write_text_file(options.dot, graph::to_dot(i.m.model.program, i.m.dependencies), options.force);
+  if (options.files.size() == 1 && options.group.empty() && !i.groups.empty())
+    context.next("pollard plan " + printable(i.m.path) + " --speedup 2x");
+  return i.health.good();
+}
+
 Exit run_inspect(const Options& options, Context& context) {
   check_show(options.show);
+  if (options.files.empty() && options.input.family.empty())
+    throw usage_error("E0204", "inspect", "FILE is required", "or name a built-in network: --family bert");
   bool healthy = true;
-  for (const std::string& file : options.files) {
-    const Inspected i = inspect(file, options);
-    healthy = healthy && i.health.good();
-    if (context.json()) context.print_json(to_json(i, options.show.find("tensors") != std::string::npos));
-    show(i, options, context);
-    if (!options.dot.empty())
-      write_text_file(options.dot, graph::to_dot(i.m.model.program, i.m.dependencies), options.force);
-    if (options.files.size() == 1 && options.group.empty() && !i.groups.empty())
-      context.next("pollard plan " + printable(file) + " --speedup 2x");
-  }
+  if (options.files.empty()) healthy = report(analyse_built_in(options.input), options, context);
+  for (const std::string& file : options.files)
+    healthy = report(load_and_analyse(file, options.input), options, context) && healthy;
   return options.strict && !healthy ? Exit::GateFailed : Exit::Ok;
 }
 
@@ -125,12 +134,12 @@ void add_inspect(CommandLine& line) {
   CLI::App* app = line.add({.name = "inspect",
                             .section = "Look",
                             .purpose = "what is in a model file: size, groups, couplings, problems",
-                            .examples = {"pollard inspect model.pt2", "pollard inspect model.pt2 --group G01",
+                            .examples = {"pollard inspect model.pt2", "pollard inspect --family Llama-2-7B",
                                          "pollard inspect model.pt2 --show groups -q | sort -k3n"}},
                            [options](Context& context) { return run_inspect(*options, context); });
-  app->add_option("FILE", options->files, "models: .pt2, .safetensors or .pt")
+  app->add_option("FILE", options->files,
+                  "models: .pt2, .safetensors or .pt; with none, --family's network without weights")
       ->type_name("FILE")
-      ->required()
       ->take_all();
   app->add_option("--show", options->show, "list of summary, tensors, groups, frozen, values, program")
       ->type_name("PARTS")

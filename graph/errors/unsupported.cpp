@@ -81,7 +81,7 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "this "
      "program is not causal, its mask depends on the tokens, or another op mixes positions.",
      "error[E0451] program: token by token it computes something else than at once",
-     "Run the whole text for every token: make the generator without a cache."},
+     "Run the whole text for every token: --no-cache."},
 });
 
 }  // namespace

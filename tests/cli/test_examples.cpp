@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "cli/app.h"
 #include "cli/command_line.h"
@@ -27,6 +28,14 @@ class Workshop {
     test::write_text(folder_ / "vit.json",
                      R"({"img_size":32,"patch_size":4,"embed_dim":64,"depth":2,"num_heads":1})");
     test::run_cli({"init", "vit", folder_ / "deit.pt2", "--spec", folder_ / "vit.json"});
+    fs::create_directories(folder_ / "gpt2");
+    const std::string tokenizers =
+        test::read_text(pollard::test::data_folder() + "/models/data/tokenizers.json");
+    test::write_text(folder_ / "gpt2/tokenizer.json",
+                     nlohmann::json::parse(tokenizers).at("gpt2").at("file").dump());
+    test::write_text(folder_ / "gpt2.json",
+                     R"({"vocab_size":420,"n_positions":64,"n_embd":32,"n_layer":1,"n_head":2})");
+    test::run_cli({"init", "gpt2", folder_ / "gpt2/model.safetensors", "--spec", folder_ / "gpt2.json"});
     fs::create_directories(folder_ / "golden");
     for (const char* name : {"bert_tiny.json", "cifar_resnet8_tiny.json"})
       fs::copy_file(pollard::test::data_folder() + "/golden/" + name,
