@@ -58,6 +58,11 @@ MlstmState advance(const MlstmInputs& x, const Gates& gates, const std::optional
   return after;
 }
 
+/// A forget gate's bias: heads from sigmoid(3) to sigmoid(6).
+void spread_rates(at::Tensor& bias, const at::Generator& /*generator*/) {
+  bias.copy_(at::linspace(3, 6, bias.numel()));
+}
+
 MlstmInputs positions(const MlstmInputs& x, std::int64_t first, std::int64_t last) {
   const auto cut = [&](const at::Tensor& t) { return t.slice(2, first, last); };
   return {cut(x.q), cut(x.k), cut(x.v), cut(x.i), cut(x.f)};
@@ -135,7 +140,7 @@ MlstmCell::MlstmCell(const Options& o)
   if (o.norm_bias == Bias::Yes) parameter("outnorm.bias", norm_bias, {o.width});
   set_init([](const std::string& key, at::IntArrayRef) -> std::optional<Init> {
     if (key == "igate.bias") return Init::normal(0.1);
-    if (key == "fgate.bias") return Init::constant(4.5);
+    if (key == "fgate.bias") return Init::by(spread_rates);
     return key.ends_with("gate.weight") ? std::optional(Init::zeros()) : std::nullopt;
   });
 }

@@ -164,5 +164,15 @@ TEST(Mlstm, AVisionLstmInChunksIsTheSameNetwork) {
   }
 }
 
+TEST(Mlstm, FreshCellsForgetSlowlyAndAtDifferentRates) {
+  MlstmCell cell({.width = 16, .heads = 4});
+  cell.initialise(at::make_generator<at::CPUGeneratorImpl>(1));
+  EXPECT_TRUE(at::equal(cell.fgate.bias, at::tensor({3.F, 4.F, 5.F, 6.F})));
+  EXPECT_EQ(cell.fgate.weight.abs().max().item<float>(), 0);
+  EXPECT_EQ(cell.igate.weight.abs().max().item<float>(), 0);
+  EXPECT_GT(cell.igate.bias.abs().max().item<float>(), 0);
+  EXPECT_EQ(cell.norm_weight.abs().max().item<float>(), 0);
+}
+
 }  // namespace
 }  // namespace pollard::models
