@@ -19,37 +19,31 @@ namespace {
 /// What a file says of its origin beside the plan, rounded up.
 constexpr std::int64_t kProvenanceBytes = 1024;
 
-std::string criterion_names() {
-  std::vector<std::string> names;
-  for (const pruning::CriterionInfo& info : pruning::known_criteria()) names.push_back(info.name);
-  return join(names, ", ");
-}
-
 void add_targets(CLI::App& app, PlanArguments& a) {
-  const auto target = [&](const char* name, std::string& value, const char* type, const char* text) {
-    app.add_option(name, value, text)->type_name(type)->group("Target");
+  const auto target = [&](const char* name, std::string& value, const char* type, const char* text,
+                          const char* group = "Target") {
+    app.add_option(name, value, text)->type_name(type)->group(group);
   };
   target("--ratio", a.ratio, "0.5", "share of the units to remove");
   target("--speedup", a.speedup, "2x", "multiply-accumulates shrink by this factor");
   target("--params", a.parameters, "1.2M", "at most this many parameters stay");
   target("--macs", a.macs, "60M", "at most this many multiply-accumulates stay");
-  target("--activations", a.activations, "1M", "at most this many bytes of activations at once");
-  target("--file-size", a.file_size, "1M", "at most this many bytes on disk; budgets may join");
+  target("--activations", a.activations, "1M", "at most this many bytes of activations at once", "More");
+  target("--file-size", a.file_size, "1M", "at most this many bytes on disk; budgets may join", "More");
   target("--heads", a.heads, "0.25", "share of the attention heads; may join another target");
-  target("--head-dim", a.head_dim, "0.25", "share of every head's dimension; may join too");
+  target("--head-dim", a.head_dim, "0.25", "share of every head's dimension; may join too", "More");
 }
 
 void add_scope(CLI::App& app, PlanArguments& a) {
   const auto option = [&](const char* name, auto& value, const char* type, const std::string& text) {
     return app.add_option(name, value, text)->type_name(type)->group("Scope");
   };
-  option("--criterion", a.criterion, "NAME", "how units are ranked: " + criterion_names());
-  option("--scope", a.scope, "SCOPE",
-         "local, global, isomorphic: what is ranked; predicted, measured: least error")
+  option("--criterion", a.criterion, "NAME", "how units are ranked; a wrong NAME lists them");
+  option("--scope", a.scope, "SCOPE", "local, global, isomorphic, predicted or measured")
       ->check(CLI::IsMember({"local", "global", "isomorphic", "predicted", "measured"}));
   option("--ignore", a.ignore, "GLOBS", "leave these parameters' groups whole: 'head.*,stem.*'");
   option("--only", a.only, "GLOBS", "prune only groups that touch these parameters");
-  option("--layer", a.layers, "GLOB=R", "a ratio of their own: 'stages.2.*=0.7,fc*=0'");
+  option("--layer", a.layers, "GLOB=R", "a ratio of their own: 'stages.2.*=0.7,fc*=0'")->group("More");
   option("--round-to", a.round_to, "N", "widths stay multiples of N")->check(CLI::Range(1, 1 << 20));
   option("--min-width", a.min_width, "N", "no group gets narrower")
       ->check(CLI::Range(1, 1 << 30))
@@ -62,10 +56,9 @@ void add_scope(CLI::App& app, PlanArguments& a) {
 
 void add_samples(CLI::App& app, PlanArguments& a) {
   const auto option = [&](const char* name, auto& value, const char* type, const char* text) {
-    return app.add_option(name, value, text)->type_name(type)->group("Samples");
+    return app.add_option(name, value, text)->type_name(type)->group("More");
   };
-  option("--calib", a.calibration, "FILE",
-         "samples to judge units by and to refit what is left to: .safetensors, .npz, IDX, text");
+  option("--calib", a.calibration, "FILE", "samples: .safetensors, .npz, IDX or text")->group("Samples");
   option("--samples", a.samples, "N", "only the first N of them")->check(CLI::Range(1, 1 << 30));
   option("--labels", a.labels, "FILE", "their classes, for criteria of a loss: IDX or .npy");
   option("--tokenizer", a.tokenizer, "FOLDER", "the samples are text, a line each: WordPiece vocabulary");

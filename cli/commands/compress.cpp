@@ -107,14 +107,14 @@ Exit run_compress(const Options& o, Context& context) {
 
 void add_compress(CommandLine& line) {
   auto options = std::make_shared<Options>();
-  CLI::App* app = line.add(
-      {.name = "compress",
-       .section = "Shrink",
-       .purpose = "cheaper forms of layers: Monarch matrices, merged tokens",
-       .examples = {"pollard compress model.pt2 monarch.pt2 --monarch",
-                    "pollard compress model.pt2 monarch.pt2 --monarch --keep 0.25 --only '*linear1*'",
-                    "pollard compress deit.pt2 merged.pt2 --merge-tokens r=8"}},
-      [options](Context& context) { return run_compress(*options, context); });
+  CLI::App* app =
+      line.add({.name = "compress",
+                .section = "Shrink",
+                .purpose = "cheaper forms of layers: Monarch matrices, merged tokens",
+                .examples = {"pollard compress model.pt2 monarch.pt2 --monarch",
+                             "pollard compress model.pt2 monarch.pt2 --monarch --keep 0.25 --only '*1*'",
+                             "pollard compress deit.pt2 merged.pt2 --merge-tokens r=8"}},
+               [options](Context& context) { return run_compress(*options, context); });
   const auto option = [&](const char* name, auto& value, const char* type, const char* group,
                           const char* text) {
     return app->add_option(name, value, text)->type_name(type)->group(group);

@@ -140,10 +140,8 @@ void add_plan(CommandLine& line) {
       ->group("Output");
   app->add_option("--csv", options->csv, "write the table of --sweep or --sensitivity here")
       ->type_name("FILE")
-      ->group("Output");
-  app->add_option("--svg", options->svg, "draw the curve of --sweep here")
-      ->type_name("FILE")
-      ->group("Output");
+      ->group("More");
+  app->add_option("--svg", options->svg, "draw the curve of --sweep here")->type_name("FILE")->group("More");
   app->add_flag("--force", options->force, "replace existing files")->group("Output");
   add_model_options(*app, options->input);
 }

@@ -166,9 +166,8 @@ void add_prune(CommandLine& line) {
   add_plan_options(*app, options->plan);
   app->add_option("--plan", options->plan_file, "carry out this plan instead")
       ->type_name("FILE")
-      ->group("Safety");
-  app->add_option("--repair", options->repair,
-                  "least-squares, batchnorm or none: how --calib mends what is left")
+      ->group("More");
+  app->add_option("--repair", options->repair, "how --calib mends: least-squares, batchnorm, none")
       ->type_name("HOW")
       ->check(CLI::IsMember({"least-squares", "batchnorm", "none"}))
       ->group("Safety");
@@ -177,7 +176,7 @@ void add_prune(CommandLine& line) {
                   "most bytes of activations; samples beyond are left out")
       ->type_name("N")
       ->group("More");
-  app->add_option("--steps", options->steps, "reach the budgets in N steps, with repair after each")
+  app->add_option("--steps", options->steps, "budgets in N steps, repaired after each")
       ->type_name("N")
       ->check(CLI::Range(1, 100))
       ->group("Safety");
