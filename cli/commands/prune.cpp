@@ -182,7 +182,7 @@ void add_prune(CommandLine& line) {
       ->group("Safety");
   app->add_flag("--dry-run", options->dry_run, "write nothing")->group("Safety");
   app->add_flag("--no-verify", options->no_verify, "skip the proof against the masked original")
-      ->group("Safety");
+      ->group("More");
   app->add_option("--inputs", options->inputs, "how many inputs the proof runs")
       ->type_name("N")
       ->check(CLI::Range(1, 1000))
