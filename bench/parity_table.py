@@ -50,7 +50,7 @@ def main():
         if result["verdict"] != "ok":
             failed.append(golden)
     print(f"\n{passed} of {passed + len(failed)} networks match" + (f"; not: {', '.join(failed)}" if failed else "") + ".")
-    print(f"\nNot networks, tested where the code is: {', '.join(elsewhere)}.")
+    print(f"\nNot in the table (no networks, or real weights that are not in the tree), tested where the code is: {', '.join(elsewhere)}.")
 
 
 if __name__ == "__main__":
