@@ -35,7 +35,7 @@ class LargestWeight final : public Criterion {
           context.model.weights.at(input.source).detach().to(at::kDouble).abs().pow(power_);
       std::vector<std::vector<double>> out;
       for (std::int64_t dim : dims) {
-        const at::Tensor largest = size.movedim(dim, 0).flatten(1).amax(1).contiguous();
+        const at::Tensor largest = size.movedim(dim, 0).reshape({size.size(dim), -1}).amax(1).contiguous();
         out.emplace_back(largest.const_data_ptr<double>(),
                          largest.const_data_ptr<double>() + largest.numel());
       }
