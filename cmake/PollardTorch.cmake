@@ -33,6 +33,11 @@ foreach(name IN LISTS torch_libraries)
   target_link_libraries(pollard_torch INTERFACE torch_${name})
 endforeach()
 
+# One OpenMP runtime in the process: the one LibTorch brings (older wheels add a hash to its name).
+file(GLOB openmp "${TORCH_ROOT}/lib/libgomp*.so*")
+list(GET openmp 0 openmp)
+target_link_libraries(pollard_torch INTERFACE "${openmp}")
+
 # The wheel carries its own fmt headers; ours must win, because we link Debian's libfmt.
 set(first_include "${PROJECT_BINARY_DIR}/include_first")
 file(MAKE_DIRECTORY "${first_include}")

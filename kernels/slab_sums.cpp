@@ -32,7 +32,7 @@ namespace avx512 {
 #endif
 
 // Row blocks are cut by size alone, never by thread count: their partial sums are added in block order.
-constexpr std::int64_t kBlockElements = std::int64_t{1} << 20;
+constexpr std::int64_t kBlockElements = std::int64_t{1} << 18;
 
 struct Sums {
   std::vector<double> rows, columns;
