@@ -2,7 +2,7 @@
 
 # pollard_library(<folder> [RECURSE] [WHOLE] [EXCLUDE file...] [LINK target...])
 # Makes the static library pollard_<folder> of the folder's .cpp files; new files need no edit here.
-# <folder>/cuda/ is built when there is a CUDA compiler, <folder>/cuda_stub.cpp when there is none.
+# <folder>/cuda/ is built when there is a CUDA compiler, <folder>/cuda_stub.cpp when there is none; the same for mpi/.
 # Others link it as pollard::<folder>. WHOLE keeps every object file, for files that only register operators.
 function(pollard_library folder)
   cmake_parse_arguments(arg "RECURSE;WHOLE" "" "EXCLUDE;LINK" ${ARGN})
@@ -13,11 +13,16 @@ function(pollard_library folder)
   endif()
   file(${glob} sources CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" "${folder}/*.cpp")
   list(REMOVE_ITEM sources ${arg_EXCLUDE} "")
-  list(FILTER sources EXCLUDE REGEX "^${folder}/cuda/")
+  list(FILTER sources EXCLUDE REGEX "^${folder}/(cuda|mpi)/")
   if(POLLARD_HAVE_CUDA)
     file(GLOB cuda CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" "${folder}/cuda/*.cu" "${folder}/cuda/*.cpp")
     list(APPEND sources ${cuda})
     list(REMOVE_ITEM sources "${folder}/cuda_stub.cpp")
+  endif()
+  if(POLLARD_HAVE_MPI)
+    file(GLOB mpi CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" "${folder}/mpi/*.cpp")
+    list(APPEND sources ${mpi})
+    list(REMOVE_ITEM sources "${folder}/mpi_stub.cpp")
   endif()
 
   set(target pollard_${folder})
