@@ -13,6 +13,7 @@
 #include "graph/error.h"
 #include "models/layers/monarch.h"
 #include "pruning/eligible.h"
+#include "pruning/output_change.h"
 #include "pruning/verify.h"
 
 namespace pollard::pruning {
@@ -237,17 +238,6 @@ std::vector<at::Tensor> run_original(const models::Model& model, const std::vect
     return false;
   };
   return kernels::Executor(model.program).run(model.weights, inputs, options);
-}
-
-double relative_change(const std::vector<at::Tensor>& before, const std::vector<at::Tensor>& after) {
-  double largest = 0;
-  for (std::size_t i = 0; i < before.size(); ++i) {
-    if (!before[i].is_floating_point()) continue;
-    const double size = at::linalg_vector_norm(before[i]).item<double>();
-    if (size > 0)
-      largest = std::max(largest, at::linalg_vector_norm(after[i].sub(before[i])).item<double>() / size);
-  }
-  return largest;
 }
 
 void replace(models::Model& model, std::vector<Choice>& choices) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "cli/attention_to_ffn_run.h"
 #include "cli/command_line.h"
 #include "cli/commands/commands.h"
 #include "cli/health.h"
@@ -25,7 +26,8 @@ struct Options {
   std::string in, out, keep = "0.5", ignore, only, merge_tokens;
   std::int64_t blocks = 4;
   int repeat = 20;
-  bool monarch = false, dry_run = false, force = false;
+  bool monarch = false, attention = false, dry_run = false, force = false;
+  AttentionArguments networks;  ///< --size, --calib and the rest of --attention-to-ffn
   ModelInput input;
 };
 
@@ -45,7 +47,7 @@ void print(const pruning::MonarchReport& report, const BeforeAfter& m, Context& 
                              format_fixed(report.output_change, 3)));
 }
 
-/// A network of Monarch matrices is a program of its own; a file of weights alone would not say so.
+/// A network of another form is a program of its own; a file of weights alone would not say so.
 void require_program(const std::string& out) {
   if (out.ends_with(".pt2")) return;
   throw usage_error("E0226", out, "is not a .pt2 file, which alone holds programs", "end the name in .pt2");
@@ -88,11 +90,23 @@ Exit run_monarch(const Options& options, Context& context) {
   return Exit::Ok;
 }
 
+Exit run_attention(const Options& o, Context& context) {
+  require_program(o.out);
+  AttentionArguments arguments = o.networks;
+  arguments.in = o.in, arguments.out = o.out;
+  arguments.only = o.only, arguments.ignore = o.ignore;
+  arguments.repeat = o.repeat;
+  arguments.dry_run = o.dry_run, arguments.force = o.force;
+  arguments.input = o.input;
+  return run_attention_to_ffn(arguments, context);
+}
+
 Exit run_compress(const Options& o, Context& context) {
-  if (o.monarch == !o.merge_tokens.empty())
-    throw usage_error("E0206", "compress", "takes one form: --monarch or --merge-tokens",
+  if (o.monarch + o.attention + !o.merge_tokens.empty() != 1)
+    throw usage_error("E0206", "compress", "takes one form: --monarch, --attention-to-ffn or --merge-tokens",
                       "for example --merge-tokens r=8");
   if (o.monarch) return run_monarch(o, context);
+  if (o.attention) return run_attention(o, context);
   return run_merge_tokens({.in = o.in,
                            .out = o.out,
                            .text = o.merge_tokens,
@@ -103,6 +117,28 @@ Exit run_compress(const Options& o, Context& context) {
                           context);
 }
 
+void add_attention(CLI::App& app, Options& o) {
+  app.add_flag("--attention-to-ffn", o.attention,
+               "feed-forward networks, trained on samples, replace attention")
+      ->group("Form");
+  const auto option = [&](const char* name, auto& value, const char* type, const char* text) {
+    return app.add_option(name, value, text)->type_name(type)->group("Attention");
+  };
+  option("--calib", o.networks.calibration, "FILE", "samples: .safetensors, .npz or text");
+  option("--tokenizer", o.networks.tokenizer, "FOLDER", "the samples are text, a line each");
+  option("--samples", o.networks.samples, "N", "only the first N of them")
+      ->check(CLI::Range(2, 1 << 30))
+      ->group("More");
+  option("--size", o.networks.size, "S", "of the networks: XS, S, M, L or XL");
+  option("--max-length", o.networks.positions, "N", "longest sequence; that of the samples unless given")
+      ->check(CLI::Range(2, 1 << 20))
+      ->group("More");
+  option("--epochs", o.networks.epochs, "N", "passes over the samples")
+      ->check(CLI::Range(1, 100000))
+      ->group("More");
+  option("--lr", o.networks.rate, "1e-4", "rate of Adam")->group("More");
+}
+
 }  // namespace
 
 void add_compress(CommandLine& line) {
@@ -110,9 +146,9 @@ void add_compress(CommandLine& line) {
   CLI::App* app =
       line.add({.name = "compress",
                 .section = "Shrink",
-                .purpose = "cheaper forms of layers: Monarch matrices, merged tokens",
+                .purpose = "other forms of layers: Monarch matrices, merged tokens, no attention",
                 .examples = {"pollard compress model.pt2 monarch.pt2 --monarch",
-                             "pollard compress model.pt2 monarch.pt2 --monarch --keep 0.25 --only '*1*'",
+                             "pollard compress model.pt2 ffn.pt2 --attention-to-ffn --calib ids.npy",
                              "pollard compress deit.pt2 merged.pt2 --merge-tokens r=8"}},
                [options](Context& context) { return run_compress(*options, context); });
   const auto option = [&](const char* name, auto& value, const char* type, const char* group,
@@ -129,6 +165,7 @@ void add_compress(CommandLine& line) {
          "so many tokens of a vision transformer merge in each layer");
   option("--keep", options->keep, "0.5", "Form", "at most this share of each layer's weights stays");
   option("--blocks", options->blocks, "N", "Form", "blocks of each factor")->check(CLI::Range(2, 4096));
+  add_attention(*app, *options);
   option("--only", options->only, "GLOBS", "Scope", "only these weights: 'layers.*.linear1.*'");
   option("--ignore", options->ignore, "GLOBS", "Scope", "leave these weights dense");
   option("--repeat", options->repeat, "N", "More", "timed runs of each model; 0 = do not time")

@@ -56,10 +56,13 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "no symbol, so it cannot run with another.",
      "error[E0440] --batch 8: this model was exported with a fixed batch size: its first input is 1x...",
      "Leave out --batch, or export with dynamic_shapes for dimension 0."},
-    {"E0441", Exit::Unsupported, "nothing to make Monarch matrices of",
+    {"E0441", Exit::Unsupported, "nothing to compress",
      "Only a product with a two-dimensional weight of its own becomes a Monarch matrix: tied weights stay, "
      "and so do "
-     "those whose sizes the blocks do not divide or that are too small for them.",
+     "those whose sizes the blocks do not divide or that are too small for them. Only attention of a "
+     "sequence to "
+     "itself, in both directions, becomes a feed-forward network: causal attention and that between two "
+     "sequences stay.",
      "error[E0441] model.pt2: has no weight that could become a Monarch matrix",
      "Try other --blocks, a larger --keep, or another --only."},
     {"E0442", Exit::Unsupported, "tokens cannot be merged",

@@ -15,6 +15,15 @@ namespace {
 
 using test::case_path;
 
+// A NumPy array [rows, columns] of token ids 0, 1, 2, ...
+std::string npy_of_ids(int rows, int columns) {
+  const std::string header = "{'descr': '<i8', 'fortran_order': False, 'shape': (" + std::to_string(rows) +
+                             ", " + std::to_string(columns) + "), }\n";
+  std::string out = std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(header.size()) + '\0' + header;
+  for (int k = 0; k < rows * columns; ++k) out += std::string(1, static_cast<char>(k)) + std::string(7, '\0');
+  return out;
+}
+
 // A folder with the files the examples name.
 class Workshop {
  public:
@@ -28,6 +37,7 @@ class Workshop {
     test::write_text(folder_ / "vit.json",
                      R"({"img_size":32,"patch_size":4,"embed_dim":64,"depth":2,"num_heads":1})");
     test::run_cli({"init", "vit", folder_ / "deit.pt2", "--spec", folder_ / "vit.json"});
+    test::write_text(folder_ / "ids.npy", npy_of_ids(4, 16));
     fs::create_directories(folder_ / "gpt2");
     const std::string tokenizers =
         test::read_text(pollard::test::data_folder() + "/models/data/tokenizers.json");
@@ -48,7 +58,7 @@ class Workshop {
   // The exit status of a line as a shell runs it; the output it names may exist from an earlier example.
   int run(const std::string& example) const {
     for (const char* output : {"weights.safetensors", "couplings.dot", "model.json", "small.safetensors",
-                               "fresh.pt2", "fresh.safetensors", "monarch.pt2", "merged.pt2"})
+                               "fresh.pt2", "fresh.safetensors", "monarch.pt2", "merged.pt2", "ffn.pt2"})
       std::filesystem::remove(folder_ / output);
     std::string line = example;
     if (line.starts_with("pollard prune") || line.starts_with("pollard plan")) line += " --force";
