@@ -12,6 +12,7 @@
 #include "cli/runtime.h"
 #include "cli/ui/error_printer.h"
 #include "cli/ui/text.h"
+#include "kernels/communicator.h"
 
 namespace pollard::cli {
 namespace {
@@ -120,6 +121,8 @@ int run(std::span<const std::string> arguments, Streams streams) {
     exit = failure.parts.exit;
   }
   shut_down_log();
+  // The other processes of a job wait for this one: they end with it.
+  if (exit != Exit::Ok && kernels::launched_processes() > 1) kernels::world().abort(static_cast<int>(exit));
   return static_cast<int>(exit);
 }
 

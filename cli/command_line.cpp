@@ -75,8 +75,9 @@ void CommandLine::add_global_options() {
   app->set_config("--config", "", "TOML file of options; a [command] table each")->type_name("FILE");
   app->config_formatter(std::make_shared<TomlConfig>());
   for (CLI::Option* option : app->get_options()) {
-    option->group("Global");
     const std::string name = option->get_single_name();
+    // What few need leaves the first page to the commands.
+    option->group(name == "color" || name == "log-file" || name == "no-progress" ? "More" : "Global");
     if (name == "help" || name == "help-all" || name == "version" || name == "config") continue;
     option->envname(environment_name(name));
   }

@@ -5,7 +5,7 @@
 
 file(GLOB_RECURSE pollard_sources CONFIGURE_DEPENDS
   graph/*.h graph/*.cpp kernels/*.h kernels/*.cpp kernels/*.cu models/*.h models/*.cpp pruning/*.h pruning/*.cpp
-  cli/*.h cli/*.cpp bench/*.h bench/*.cpp tests/*.h tests/*.cpp)
+  training/*.h training/*.cpp cli/*.h cli/*.cpp bench/*.h bench/*.cpp tests/*.h tests/*.cpp)
 
 find_program(POLLARD_CLANG_FORMAT NAMES clang-format-14 clang-format)
 if(POLLARD_CLANG_FORMAT)
@@ -23,6 +23,6 @@ endif()
 find_program(POLLARD_RUN_CLANG_TIDY NAMES run-clang-tidy-14 run-clang-tidy)
 if(POLLARD_RUN_CLANG_TIDY)
   add_custom_target(tidy COMMAND "${POLLARD_RUN_CLANG_TIDY}" -quiet -p "${PROJECT_BINARY_DIR}"
-                    "${PROJECT_SOURCE_DIR}/(graph|kernels|models|pruning|cli)/.*cpp$$" VERBATIM
+                    "${PROJECT_SOURCE_DIR}/(graph|kernels|models|pruning|training|cli)/.*cpp$$" VERBATIM
                     COMMENT "clang-tidy over the library folders")
 endif()

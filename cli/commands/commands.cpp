@@ -11,7 +11,10 @@ void add_commands(CommandLine& line) {
   add_explain(line);
   add_plan(line);
   add_prune(line);
+  add_train(line);
+  add_finetune(line);
   add_compress(line);
+  add_eval(line);
   add_verify(line);
   add_bench(line);
   add_generate(line);

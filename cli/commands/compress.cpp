@@ -146,7 +146,7 @@ void add_compress(CommandLine& line) {
   CLI::App* app =
       line.add({.name = "compress",
                 .section = "Shrink",
-                .purpose = "other forms of layers: Monarch matrices, merged tokens, no attention",
+                .purpose = "other forms of layers: Monarch, merged tokens, no attention",
                 .examples = {"pollard compress model.pt2 monarch.pt2 --monarch",
                              "pollard compress model.pt2 ffn.pt2 --attention-to-ffn --calib ids.npy",
                              "pollard compress deit.pt2 merged.pt2 --merge-tokens r=8"}},

@@ -37,6 +37,18 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
     {"E0511", Exit::Environment, "no such device", "The device asked for does not exist on this machine.",
      "error[E0511] --device cuda:3: there are 1 CUDA devices, numbered from 0",
      "See the devices: pollard devices."},
+    {"E0512", Exit::Environment, "several processes, one build for one",
+     "A launcher such as mpirun started several processes, but the program was built without MPI: each would "
+     "do the "
+     "whole work and they would write over each other.",
+     "error[E0512] mpirun: started 4 processes, and this build works with one",
+     "Install libopenmpi-dev and build again, or start the program alone."},
+    {"E0515", Exit::Interrupted, "training interrupted",
+     "Ctrl-C or a request to end arrived. The step under way was finished and everything that the run needs "
+     "to go on "
+     "was saved, as the message says; the output was not written.",
+     "error[E0515] interrupted at epoch 3, step 120; checkpoint saved: out.pt2.checkpoint",
+     "Give the same command with --resume: it goes on as if it had never stopped."},
 });
 
 }  // namespace

@@ -209,6 +209,12 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "A plan removes every unit of a group; a network needs at least one.",
      "error[E0384] plan: group g3: no unit would be left",
      "Make the plan again: pollard plan MODEL -o plan.json."},
+    {"E0385", Exit::BadFile, "checkpoint of another run",
+     "A checkpoint is continued only with the options and the model its run was started with: anything else "
+     "would be "
+     "neither the old run nor a new one.",
+     "error[E0385] out.pt2.checkpoint: belongs to a run with other options",
+     "Give the options it was started with, or start again without --resume."},
     {"E0390", Exit::BadFile, "samples do not fit the network",
      "The samples to calibrate with differ from the program's inputs in number, type or shape.",
      "error[E0390] samples.safetensors: 1 tensors for 2 inputs",
@@ -244,6 +250,22 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "holds something else than numbers.",
      "error[E0396] samples.npz (images.npy): its numbers are \"|O\"",
      "Write it again with numpy.savez, or as .safetensors."},
+    {"E0397", Exit::BadFile, "no training data of a known layout",
+     "What a folder or file holds is told by names and endings: IDX and CIFAR files, class folders of "
+     "images, train.csv, "
+     "*_TRAIN.ts, .npz, .safetensors. None of them is there, or a class has no sample.",
+     "error[E0397] data: holds no training data of a known layout",
+     "Arrange the data in one of these ways; docs/training.md shows each."},
+    {"E0398", Exit::BadFile, "corrupt sample",
+     "An image does not decode, a record has the wrong length, or a label is none of the classes.",
+     "error[E0398] cat/17.png: the PNG does not read: bad CRC",
+     "Mend or remove the sample, or leave such samples out and count them: --skip-bad."},
+    {"E0399", Exit::BadFile, "data and network do not fit",
+     "A sample has another number of tensors or dimensions than the network takes, or targets that fit "
+     "neither its "
+     "outputs nor the loss.",
+     "error[E0399] vowels.ts: a sample of x has 2 dimensions, the network takes 3",
+     "pollard inspect MODEL shows what the network takes; --loss chooses another loss."},
 });
 
 }  // namespace

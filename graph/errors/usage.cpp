@@ -52,6 +52,16 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "up over the units of a group.",
      "error[E0211] --scope predicted: the scores of magnitude are no errors that add up",
      "Take --criterion least-squares, or measure the errors: --scope measured --calib FILE."},
+    {"E0212", Exit::Usage, "unknown augmentation",
+     "The list of --augment names a step that is not known, or its arguments are not what the step takes.",
+     "error[E0212] RandomCop: is no known augmentation",
+     "Write names and arguments as torchvision does: RandomCrop(28,padding=4),RandomHorizontalFlip()."},
+    {"E0214", Exit::Usage, "no checkpoint to resume from",
+     "--resume goes on from the checkpoint beside the output, and there is none: the run never began, or it "
+     "came to "
+     "its end and its checkpoint was removed.",
+     "error[E0214] --resume: there is no checkpoint out.pt2.checkpoint",
+     "Start without --resume, or name the file with --checkpoint."},
     {"E0220", Exit::Usage, "no output name",
      "The output path is empty or ends in a slash, so it names a folder and no file.",
      "error[E0220] out/: names no output file", "Give a file name."},

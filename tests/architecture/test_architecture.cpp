@@ -19,13 +19,13 @@ const std::vector<SourceFile>& sources() {
 
 // The storeys of the house, lowest first; a folder may include its own headers and those of lower folders.
 int storey(const std::string& folder) {
-  static const std::map<std::string, int> storeys = {
-      {"graph", 0}, {"kernels", 1}, {"models", 2}, {"pruning", 3}, {"cli", 4}};
+  static const std::map<std::string, int> storeys = {{"graph", 0},   {"kernels", 1},  {"models", 2},
+                                                     {"pruning", 3}, {"training", 4}, {"cli", 5}};
   const auto found = storeys.find(folder);
-  return found == storeys.end() ? 5 : found->second;  // tests, bench and demo may use everything
+  return found == storeys.end() ? 6 : found->second;  // tests, bench and demo may use everything
 }
 
-bool is_product(const SourceFile& file) { return storey(file.folder()) < 5; }
+bool is_product(const SourceFile& file) { return storey(file.folder()) < 6; }
 
 bool is_libtorch(const std::string& include) {
   return include.starts_with("<torch/") || include.starts_with("<ATen/") || include.starts_with("<c10/");

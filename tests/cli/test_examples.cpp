@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the help promises: every example runs, and the reference in docs/ is the parser's own.
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -7,6 +8,7 @@
 
 #include "cli/app.h"
 #include "cli/command_line.h"
+#include "models/io/safetensors.h"
 #include "tests/cli/support/cases.h"
 #include "tests/paths.h"
 
@@ -32,6 +34,8 @@ class Workshop {
     fs::copy_file(case_path("transenc"), folder_ / "model.pt2");
     test::run_cli({"prune", folder_ / "model.pt2", folder_ / "small.pt2", "--ratio", "0.5"});
     test::run_cli({"plan", folder_ / "model.pt2", "--ratio", "0.5", "-o", folder_ / "plan.json"});
+    write_samples();
+    test::write_text(folder_ / "recipe.toml", "epochs = 2\nlr = 0.001\n");
     test::write_text(folder_ / "spec.json",
                      R"({"hidden_size":64,"num_attention_heads":4,"num_hidden_layers":2})");
     test::write_text(folder_ / "vit.json",
@@ -58,7 +62,8 @@ class Workshop {
   // The exit status of a line as a shell runs it; the output it names may exist from an earlier example.
   int run(const std::string& example) const {
     for (const char* output : {"weights.safetensors", "couplings.dot", "model.json", "small.safetensors",
-                               "fresh.pt2", "fresh.safetensors", "monarch.pt2", "merged.pt2", "ffn.pt2"})
+                               "fresh.pt2", "fresh.safetensors", "monarch.pt2", "merged.pt2", "ffn.pt2",
+                               "trained.pt2", "sparse.pt2", "tuned.pt2", "lean.pt2"})
       std::filesystem::remove(folder_ / output);
     std::string line = example;
     if (line.starts_with("pollard prune") || line.starts_with("pollard plan")) line += " --force";
@@ -71,6 +76,13 @@ class Workshop {
   std::string errors() const { return test::read_text(folder_ / "errors.txt"); }
 
  private:
+  // What the examples of training and judging learn from: token ids and classes for model.pt2.
+  void write_samples() const {
+    const at::Tensor ids = at::arange(64 * 16, at::kLong).view({64, 16}) * 37 % 1000;
+    models::io::save_safetensors(folder_ / "data.safetensors",
+                                 {{"x", ids}, {"labels", at::arange(64, at::kLong) % 4}}, {}, false);
+  }
+
   test::ScopedFolder folder_;
 };
 

@@ -17,6 +17,7 @@ TEST(Quantity, ReadsWhatPeopleType) {
   EXPECT_DOUBLE_EQ(parse_fraction(".5", "--ratio"), 0.5);
   EXPECT_DOUBLE_EQ(parse_seconds("3ms", "--latency"), 3e-3);
   EXPECT_DOUBLE_EQ(parse_seconds("1.5 s", "--latency"), 1.5);
+  EXPECT_DOUBLE_EQ(parse_seconds("5m", "--checkpoint-every"), 300);
 }
 
 TEST(Quantity, ReadsLists) {

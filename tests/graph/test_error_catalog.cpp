@@ -20,7 +20,7 @@ namespace {
 std::map<std::string, std::string> codes_in_sources() {
   std::map<std::string, std::string> codes;
   const std::regex code("\"(E0[0-9]{3})\"");
-  for (const char* folder : {"graph", "kernels", "models", "pruning", "cli"}) {
+  for (const char* folder : {"graph", "kernels", "models", "pruning", "training", "cli"}) {
     for (const auto& file : std::filesystem::recursive_directory_iterator(
              std::filesystem::path(test::source_folder()) / folder)) {
       const std::string extension = file.path().extension().string();

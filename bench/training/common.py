@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the measurements of docs/training.md share: the program, exported networks, and runs of it as JSON."""
+import json
+import os
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import torch
+
+warnings.filterwarnings("ignore")
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "networks"))
+POLLARD = os.environ.get("POLLARD", "pollard")
+LAUNCH = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMP_NUM_THREADS="1")
+
+
+def export(model, x, path, name="x"):
+    """Writes a network in evaluation mode, for any batch."""
+    batch = torch.export.Dim("batch", min=2)
+    torch.export.save(torch.export.export(model.eval(), (x[:2],), dynamic_shapes=[{0: batch}]), path)
+
+
+def save(path, x, y):
+    np.savez(path, x=x.numpy(), **({"labels": y.numpy()} if y.dtype == torch.int64 else {"targets": y.numpy()}))
+
+
+def pollard(*arguments, processes=1, threads=1):
+    """Runs a command; returns its JSON."""
+    launcher = ["mpirun", "--bind-to", "core", "-n", str(processes)] if processes > 1 else []
+    line = launcher + [POLLARD, *map(str, arguments), "--threads", str(threads), "--json"]
+    run = subprocess.run(line, env=LAUNCH, capture_output=True, text=True)
+    if run.returncode:
+        sys.exit(" ".join(line) + "\n" + run.stderr)
+    return json.loads(run.stdout.strip().splitlines()[-1])
+
+
+def rate(report):
+    """Samples a second of the best epoch but the first."""
+    epochs = report["epochs"][1:] or report["epochs"]
+    return max(e["samples"] / e["seconds"] for e in epochs)

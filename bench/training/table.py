@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""DepGraph's table on data that can be had offline: dense, magnitude pruning with fine-tuning, and sparse training, least
+squares and distillation, at several reductions of multiply-accumulates.
+
+    POLLARD=build/cpu/bin/pollard table.py NAME [--speedups 2.1,2.5,8.9] [--epochs N] [--samples N] [--seed N]
+
+Names: resnet20, vit, sequencer (Fashion-MNIST), lstm, bilstm (JapaneseVowels), dgcnn (points on parametric solids).
+Everything has the same number of fine-tuning epochs. One thread."""
+import argparse
+import os
+import tempfile
+
+import torch
+from torch import nn
+
+import common
+from registry import NETWORKS
+
+MEASURED = "test"
+
+
+class BiLSTM(nn.Module):
+    """Two bidirectional layers of 64 over the 12 coefficients of a vowel; the mean over time names one of 9 speakers."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(12, 64, 2, batch_first=True, bidirectional=True)
+        self.fc = nn.Linear(128, 9)
+
+    def forward(self, x):
+        return self.fc(self.lstm(x)[0].mean(1))
+
+
+def solids(count, points, generator):
+    """[n, 3, points] on the surfaces of spheres, cubes, cylinders, cones, tori and crosses, turned and noisy."""
+    def direction(n):
+        v = torch.randn(n, 3, generator=generator)
+        return v / v.norm(dim=1, keepdim=True)
+
+    def one(kind):
+        u, v = torch.rand(points, generator=generator) * 2 * torch.pi, torch.rand(points, generator=generator)
+        if kind == 0:
+            return direction(points)
+        if kind == 1:
+            p = torch.rand(points, 3, generator=generator) * 2 - 1
+            face = torch.randint(3, (points,), generator=generator)
+            p[torch.arange(points), face] = p[torch.arange(points), face].sign()
+            return p
+        if kind == 2:
+            return torch.stack([u.cos(), u.sin(), 2 * v - 1], 1)
+        if kind == 3:
+            return torch.stack([v * u.cos(), v * u.sin(), 1 - 2 * v], 1)
+        if kind == 4:
+            w = v * 2 * torch.pi
+            return torch.stack([(1 + 0.4 * w.cos()) * u.cos(), (1 + 0.4 * w.cos()) * u.sin(), 0.4 * w.sin()], 1)
+        p = 0.2 * (torch.rand(points, 3, generator=generator) * 2 - 1)
+        axis = torch.randint(3, (points,), generator=generator)
+        p[torch.arange(points), axis] = torch.rand(points, generator=generator) * 2 - 1
+        return p
+
+    clouds, labels = [], torch.arange(count) % 6
+    for label in labels:
+        turn = torch.linalg.qr(torch.randn(3, 3, generator=generator))[0]
+        cloud = one(int(label)) @ turn + 0.05 * torch.randn(points, 3, generator=generator)
+        clouds.append((cloud / cloud.norm(dim=1).max()).T)
+    return torch.stack(clouds), labels
+
+
+class Task:
+    def __init__(self, name, arguments):
+        self.name, self.built_in, self.spec = name, None, None
+        torch.manual_seed(arguments.seed)
+        if name == "dgcnn":
+            generator = torch.Generator().manual_seed(0)
+            self.train, self.test = solids(arguments.samples or 1200, 128, generator), solids(300, 128, generator)
+            self.built_in, self.spec = "dgcnn", arguments.spec
+            self.options = ["--optimizer", "adamw", "--lr", 1e-3, "--batch", 32]
+            return
+        network = NETWORKS["lstm" if name == "bilstm" else name]
+        x, y = network.load("train")
+        limit = arguments.samples or len(x)
+        self.train, self.test = (x[:limit], y[:limit]), network.load("test")
+        model = BiLSTM() if name == "bilstm" else network.build()
+        common.export(model, x, "fresh.pt2")
+        self.options = ["--optimizer", network.optimiser, "--lr", network.rate, "--batch", network.batch]
+        if network.flip:
+            self.options += ["--augment", "RandomHorizontalFlip()"]
+        if network.noise:
+            self.options += ["--augment", f"GaussianNoise({network.noise})"]
+
+
+parser = argparse.ArgumentParser()
+parser.add_argument("name")
+parser.add_argument("--speedups", default="2.1,2.5,8.9")
+parser.add_argument("--epochs", type=int, default=8)
+parser.add_argument("--samples", type=int, default=0)
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--spec", default="")
+arguments = parser.parse_args()
+
+
+def accuracy(path):
+    return 100 * common.pollard("eval", path, MEASURED + ".npz")["models"][0]["top1"]
+
+
+def row(label, path, dense):
+    cost = common.pollard("plan", path, "--ratio", 0.25)["totals"]["before"]
+    print(f"{label:44} {accuracy(path):6.2f} %  MACs {dense / cost['macs']:5.2f}x  {cost['parameters']:,} parameters",
+          flush=True)
+
+
+with tempfile.TemporaryDirectory() as folder:
+    os.chdir(folder)
+    task = Task(arguments.name, arguments)
+    common.save("train.npz", *task.train)
+    common.save("test.npz", *task.test)
+    common.save("calib.npz", task.train[0][:1000], task.train[1][:1000])
+    if task.built_in:
+        common.pollard("init", task.built_in, "fresh.pt2", *(["--spec", task.spec] if task.spec else []), "--seed",
+                       arguments.seed)
+    run = [*task.options, "--epochs", arguments.epochs, "--seed", arguments.seed, "--warmup", 0.5, "--force"]
+    tune = [str(float(v) / 2) if a == "--lr" else str(v) for a, v in zip(["", *run], run)]
+    common.pollard("train", "fresh.pt2", "train.npz", "dense.pt2", *run)
+    dense = common.pollard("plan", "dense.pt2", "--ratio", 0.25)["totals"]["before"]["macs"]
+    row("dense", "dense.pt2", dense)
+    common.pollard("finetune", "dense.pt2", "train.npz", "sparse.pt2", *tune, "--sparse", "group-l2=5e-4")
+    row("dense after sparse training", "sparse.pt2", dense)
+    for speedup in arguments.speedups.split(","):
+        how = ["--speedup", f"{speedup}x", "--force", "--max-ratio", 0.9]
+        common.pollard("prune", "dense.pt2", "magnitude.pt2", *how, "--criterion", "magnitude")
+        common.pollard("finetune", "magnitude.pt2", "train.npz", "tuned.pt2", *tune)
+        row(f"{speedup}x: magnitude, fine-tuned", "tuned.pt2", dense)
+        common.pollard("prune", "sparse.pt2", "repaired.safetensors", *how, "--calib", "calib.npz")
+        common.pollard("finetune", "repaired.safetensors", "train.npz", "ours.pt2", *tune, "--distill", "sparse.pt2")
+        row(f"{speedup}x: sparse, least squares, distilled", "ours.pt2", dense)

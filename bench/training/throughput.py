@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Samples a processor second of training: pollard against PyTorch eager, the same network, batch, thread and optimiser, in
+turn. Processor time, so that other work on the machine counts little; pollard's start and the reading of files are taken
+off as the difference between runs of four epochs and of one.
+
+    POLLARD=build/cpu/bin/pollard throughput.py [NAME ...] [--samples N] [--rounds N]
+
+Names: resnet20, vit, sequencer, lstm. Best round of each; one thread."""
+import argparse
+import os
+import resource
+import tempfile
+import time
+
+import torch
+import torch.nn.functional as F
+
+import common
+from registry import NETWORKS
+
+parser = argparse.ArgumentParser()
+parser.add_argument("names", nargs="*", default=["resnet20", "lstm"])
+parser.add_argument("--samples", type=int, default=2560)
+parser.add_argument("--rounds", type=int, default=3)
+arguments = parser.parse_args()
+torch.set_num_threads(1)
+
+
+def eager(model, x, y, batch):
+    optimiser = torch.optim.SGD(model.parameters(), 0.01, 0.9, weight_decay=5e-4)
+    model.train()
+    best = 0
+    for _ in range(3):
+        order, start, count = torch.randperm(len(x)), time.process_time(), 0
+        for first in range(0, len(x) - batch + 1, batch):
+            pick = order[first:first + batch]
+            optimiser.zero_grad()
+            loss = F.cross_entropy(model(x[pick]), y[pick])
+            loss.backward()
+            optimiser.step()
+            count += len(pick)
+        best = max(best, count / (time.process_time() - start))
+    return best
+
+
+def seconds(batch, epochs):
+    """Processor seconds of a run."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    common.pollard("train", "net.pt2", "data.npz", "out.pt2", "--epochs", epochs, "--lr", 0.01, "--batch", batch, "--force")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+print("network     PyTorch eager   pollard   ratio   (samples a processor second)")
+with tempfile.TemporaryDirectory() as folder:
+    os.chdir(folder)
+    for name in arguments.names:
+        torch.manual_seed(0)
+        network = NETWORKS[name]
+        x, y = network.load("train")
+        x, y = x[:arguments.samples].contiguous(), y[:arguments.samples]
+        model = network.build()
+        common.export(model, x, "net.pt2")
+        common.save("data.npz", x, y)
+        theirs = ours = 0
+        for _ in range(arguments.rounds):
+            theirs = max(theirs, eager(model, x, y, network.batch))
+            steps = len(x) // network.batch * network.batch
+            ours = max(ours, 3 * steps / (seconds(network.batch, 4) - seconds(network.batch, 1)))
+        print(f"{name:10} {theirs:14.1f} {ours:9.1f} {ours / theirs:7.2f}", flush=True)

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "training/kept_units.h"
+#include "training/trained_model.h"
+
+namespace pollard::training {
+
+struct DistillationOptions {
+  double logits = 0.5;     ///< share of the loss that is the parent's answer; the rest is the task's
+  double temperature = 4;  ///< of softened classes (Hinton, Vinyals and Dean 2015)
+  double hidden = 1;     ///< weight of the distance between hidden states (FitNets, Romero et al., ICLR 2015)
+  double attention = 1;  ///< weight of the divergence between attention maps (TinyBERT, Jiao et al. 2020)
+};
+
+/// The dense network that teaches, and where the student's units lie in it: nowhere pruned when nothing is known.
+struct Parent {
+  Parent(models::Model dense, KeptUnits units = {})  // NOLINT(google-explicit-constructor): a model teaches
+      : model(std::move(dense)), kept(std::move(units)) {}
+  models::Model model;
+  KeptUnits kept;
+};
+
+/// The parent of a pruned network that carries its plan: hidden states can be compared through it. Without a plan, or
+/// with one that was made for another network (a pruning in steps), states are compared where their shapes are equal.
+Parent parent_of(const models::Model& student, models::Model dense);
+
+/// A pruned network learns from its dense parent: its answers, its hidden states at the units that are left, and where its
+/// attention looks. Hidden states are the sums of the residual stream, or where a network has none the inputs of its
+/// layers; they are found in both programs by their names, and compared relative to their own mean square. Attention maps
+/// are the softmaxes of that name, and those inside scaled_dot_product_attention, recomputed from query and key.
+/// Cost of a step: one forward pass of the parent, and the hidden states of both networks in memory.
+class Distillation {
+ public:
+  Distillation(models::Model parent, DistillationOptions options);
+
+  /// Which values to compare; call again after the student was pruned.
+  void follow(const graph::Program& student, KeptUnits kept);
+  const KeptUnits& kept() const { return kept_; }
+
+  /// What a run of the student must have among its options, so that its states are seen.
+  void watch(kernels::RunOptions& run, const graph::Program& student);
+  /// After that run: the parent runs on the same inputs. Returns (1 - logits) task + share (logits answers + states),
+  /// where `share` is the part of the global batch that this process holds.
+  at::Tensor loss(const at::Tensor& task, double share, const std::vector<at::Tensor>& inputs,
+                  const std::vector<at::Tensor>& outputs);
+
+  std::size_t hidden_states() const { return hidden_.size(); }
+  std::size_t attention_maps() const { return maps_.size(); }
+
+ private:
+  using States = std::map<std::string, at::Tensor>;
+  void record(kernels::RunOptions& run, const graph::Program& program, States& states) const;
+  at::Tensor answers(const at::Tensor& student, const at::Tensor& parent) const;
+  at::Tensor hidden(const States& parent) const;
+  at::Tensor attention(const States& parent) const;
+
+  TrainedModel parent_;
+  DistillationOptions options_;
+  KeptUnits kept_;
+  std::set<std::string> hidden_, maps_;  ///< names of values
+  States student_;                       ///< of the last run
+};
+
+}  // namespace pollard::training

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "training/evaluate.h"
+
+#include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
+
+#include "models/io/cancel.h"
+
+namespace pollard::training {
+
+Autocast::Autocast(bool wanted, c10::DeviceType device) : wanted_(wanted), device_(device) {
+  if (!wanted_) return;
+  at::autocast::set_autocast_dtype(device_, at::kBFloat16);
+  at::autocast::set_autocast_enabled(device_, true);
+  at::autocast::increment_nesting();
+}
+
+Autocast::~Autocast() {
+  if (!wanted_) return;
+  if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+  at::autocast::set_autocast_enabled(device_, false);
+}
+
+Metrics evaluate(TrainedModel& network, const kernels::Weights& weights, const Dataset& data,
+                 const Augmentation& augmentation, kernels::Communicator& communicator,
+                 const EvaluationOptions& options, TrainedModel* reference) {
+  Loader loader(
+      data, augmentation, communicator,
+      {.batch = options.batch, .train = false, .skip_bad = options.skip_bad, .threads = options.loaders});
+  Metrics metrics;
+  std::int64_t done = 0;
+  loader.start(0);
+  while (const std::optional<Batch> batch = loader.next()) {
+    models::io::throw_if_cancelled();
+    done += batch->global;
+    if (options.progress) options.progress(done);
+    if (batch->samples.empty()) continue;
+    const auto count = static_cast<std::int64_t>(batch->samples.size());
+    const Autocast autocast(options.autocast, at::kCPU);
+    const auto outputs = network.executor(count).run(weights, batch->inputs);
+    at::Tensor compared;
+    if (reference) compared = reference->executor(count).run(reference->weights(), batch->inputs).at(0);
+    metrics.add(options.objective, outputs, {.first = batch->target, .second = {}}, batch->inputs, compared);
+  }
+  metrics.reduce(communicator);
+  return metrics;
+}
+
+}  // namespace pollard::training

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pruning between epochs: everything that belongs to a weight is sliced with it.
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "pruning/calibration.h"
+#include "pruning/limits.h"
+#include "pruning/rewrite.h"
+#include "training/trainer.h"
+
+namespace pollard::training {
+namespace {
+
+constexpr std::int64_t kCalibrationSamples = 256;
+
+/// What is kept with a weight, sliced like the weights; names that have none are left out again.
+std::map<std::string, at::Tensor> sliced(const TrainedModel& network,
+                                         const std::map<std::string, at::Tensor>& kept,
+                                         const graph::Removal& removal) {
+  kernels::Weights all = network.snapshot().weights;
+  for (const auto& [name, tensor] : kept) all[name] = tensor.detach();
+  const kernels::Weights smaller =
+      pruning::slice_weights(network.model().program, std::move(all), network.dependencies(), removal);
+  std::map<std::string, at::Tensor> out;
+  for (const auto& [name, tensor] : kept) out[name] = smaller.at(name);
+  return out;
+}
+
+}  // namespace
+
+/// The first samples as evaluation sees them, for criteria that look at data.
+pruning::CalibrationSet Trainer::calibration() const {
+  const std::unique_ptr<kernels::Communicator> alone = kernels::single_process();
+  Loader loader(*data_.train, augmentation_, *alone,
+                {.batch = kCalibrationSamples, .train = false, .skip_bad = options_.skip_bad, .threads = 0});
+  loader.start(0);
+  const std::optional<Batch> batch = loader.next();
+  pruning::CalibrationSet out{.inputs = batch->inputs, .labels = {}, .mask = {}, .precision = {}};
+  if (batch->target.defined() && batch->target.scalar_type() == at::kLong && batch->target.dim() == 1)
+    out.labels = batch->target;
+  return out;
+}
+
+/// The prunings lie at equal distances within the run: the first of two after a third of it.
+void Trainer::prune_if_due() {
+  if (!options_.prune) return;
+  const std::int64_t steps = options_.prune_steps;
+  while (pruned_ < steps && epoch_ >= (pruned_ + 1) * options_.epochs / (steps + 1)) prune(steps - pruned_);
+}
+
+void Trainer::prune(std::int64_t remaining) {
+  const models::Model before = network_->snapshot();
+  const graph::Dependencies d = network_->dependencies();
+  const pruning::CalibrationSet samples = calibration();
+  const pruning::Plan plan =
+      pruning::make_plan(before, d, pruning::step_toward(*budget_, network_->cost(), remaining), &samples);
+  ++pruned_;
+  if (observer_.pruned && communicator_.first()) observer_.pruned(plan, before, d);
+  Optimiser::State state;
+  for (const auto& [kind, tensors] : optimiser_->state())
+    state[kind] = sliced(*network_, tensors, plan.removal);
+  const kernels::Weights average = average_.empty() ? average_ : sliced(*network_, average_, plan.removal);
+  const std::int64_t steps = optimiser_->steps();
+  models::Model smaller = pruning::prune(before, d, plan.removal);
+  smaller.metadata["pollard.plan"] = pruning::to_json(plan, before, d);
+  smaller.sha256 = pruning::plan_hash(smaller.metadata["pollard.plan"]);
+  build(std::move(smaller));
+  optimiser_->restore(state, steps);
+  for (const auto& [name, tensor] : average) average_[name] = tensor.clone();
+  if (!distillation_) return;
+  KeptUnits kept = distillation_->kept();
+  kept.prune(before.program, d, plan.removal);
+  distillation_->follow(network_->model().program, std::move(kept));
+}
+
+}  // namespace pollard::training
