@@ -14,6 +14,7 @@ void add_commands(CommandLine& line) {
   add_train(line);
   add_finetune(line);
   add_compress(line);
+  add_fairness(line);
   add_eval(line);
   add_verify(line);
   add_bench(line);

@@ -14,6 +14,7 @@ void add_doctor(CommandLine& line);
 void add_eval(CommandLine& line);
 void add_explain(CommandLine& line);
 void add_export(CommandLine& line);
+void add_fairness(CommandLine& line);
 void add_finetune(CommandLine& line);
 void add_help_reference(CommandLine& line);
 void add_init(CommandLine& line);

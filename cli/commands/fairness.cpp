@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/command_line.h"
+#include "cli/commands/commands.h"
+#include "cli/fairness_options.h"
+#include "cli/fairness_prune.h"
+#include "cli/fairness_report.h"
+#include "cli/health.h"
+#include "cli/parse_errors.h"
+#include "cli/plan_options.h"
+#include "cli/plan_report.h"
+#include "cli/ui/format.h"
+#include "cli/ui/quantity.h"
+#include "cli/ui/text.h"
+#include "models/io/file.h"
+#include "pruning/fairness/baselines.h"
+
+namespace pollard::cli {
+namespace {
+
+namespace fairness = pruning::fairness;
+using Arguments = FairnessArguments;
+
+struct Measured {
+  AnalysedModel model;
+  std::optional<Meters> meters;  // when prompts were given
+  fairness::Scoreboard board;
+};
+
+// Gradients of the loss a token; of an encoder, which has none, of its embedding along seeded random directions.
+std::vector<double> gradients(const Arguments& a, const AnalysedModel& m,
+                              const std::vector<fairness::Unit>& units, std::uint64_t seed) {
+  const auto single = make_single_performance(a, m.model.program);
+  return fairness::gradient_scores(m.model, m.dependencies, units, single->probe(),
+                                   fairness::unit_loss(seed));
+}
+
+std::string file_hash(const std::string& path) { return models::io::sha256(*models::io::open_file(path)); }
+
+fairness::Scoreboard score(const Arguments& a, const AnalysedModel& m, const Meters& meters,
+                           Context& context) {
+  const std::vector<fairness::Unit> units =
+      a.units.empty() ? fairness::attention_heads(m.dependencies)
+                      : fairness::units_matching(m.model, m.dependencies, split(a.units, ','));
+  if (units.empty())
+    throw usage_error("E0203", "MODEL", "has no attention heads that can go",
+                      "score units of other parameters with --units 'mlp*'");
+  const fairness::Knockout knockout(m.model, m.dependencies, units);
+  const std::int64_t runs = std::ssize(units) + 1;
+  Progress progress = context.progress(
+      "score", runs * (meters.performance->probe().batches() + meters.bias->probe().batches()), "runs");
+  const fairness::ProbeOptions options{
+      .progress = [&](std::int64_t, std::int64_t) { progress.advance(); },
+      .state = a.resume,
+      .fingerprint =
+          fmt::format("{} {} {} {} {}", m.model.sha256, file_hash(a.prompts), file_hash(a.text),
+                      a.metric + a.axes + a.units, fmt::format("{} {} {}", a.window, a.stride, a.published))};
+  fairness::Scoreboard board =
+      fairness::score_units(knockout, m.dependencies, *meters.performance, *meters.bias, options);
+  if (a.baselines) {
+    board.baselines["magnitude"] = fairness::magnitude_scores(m.model, m.dependencies, units);
+    board.baselines["gradient"] = gradients(a, m, units, context.globals().seed);
+  }
+  return board;
+}
+
+Measured prepare(const Arguments& a, Context& context) {
+  Measured out{.model = load_and_analyse(a.model, a.input), .meters = {}, .board = {}};
+  require_finite(out.model.model);
+  const bool measures = !a.prompts.empty() || a.scores.empty() || a.action == "front";
+  if (measures) out.meters = make_meters(a, out.model.model.program);
+  out.board = a.scores.empty() ? score(a, out.model, *out.meters, context)
+                               : fairness::scoreboard_from_json(read_text_file(a.scores), out.model.model,
+                                                                out.model.dependencies, a.scores);
+  context.report(fmt::format("whole     {} {:.6g}", out.board.performance_name, out.board.performance_whole));
+  for (std::size_t i = 0; i < out.board.axes.size(); ++i)
+    context.report(fmt::format("          {} bias, {} {:.6g}", out.board.bias_name, out.board.axes[i],
+                               out.board.bias_whole[i]));
+  return out;
+}
+
+void write_table(const Arguments& a, const Table& table) {
+  if (!a.csv.empty()) write_text_file(a.csv, table.csv(), a.force);
+}
+
+Exit run_score(const Arguments& a, Context& context) {
+  const Measured m = prepare(a, context);
+  const std::string json = fairness::to_json(m.board);
+  if (!a.output.empty()) write_text_file(a.output, json + "\n", a.force);
+  write_table(a, score_table(m.board));
+  if (context.json()) context.print_json({{"scores", Json::parse(json)}});
+  context.print(score_table(m.board));
+  context.report("note      " + std::string(m.meters->bias->caution()));
+  if (!a.output.empty())
+    context.next(fmt::format("pollard fairness plan {} --scores {} --alpha 0.1", a.model, a.output));
+  return Exit::Ok;
+}
+
+pruning::Plan choose(const Arguments& a, const Measured& m, Context& context) {
+  const fairness::Choice choice = parse_choice(a, context.globals().seed);
+  std::vector<std::int64_t> chosen = fairness::choose(m.board, choice);
+  if (!a.floor.empty()) {
+    if (!m.meters) make_meters(a, m.model.model.program);  // says what is missing
+    chosen = fairness::choose_within(m.model.model, m.model.dependencies, m.board, choice,
+                                     *m.meters->performance, parse_fraction(a.floor, "--floor"));
+  }
+  if (a.greedy) {
+    if (!m.meters) make_meters(a, m.model.model.program);
+    Progress progress = context.progress("greedy", std::ssize(m.board.units), "heads");
+    chosen = fairness::choose_greedily(m.model.model, m.model.dependencies, m.board.units,
+                                       *m.meters->performance, *m.meters->bias, choice,
+                                       [&](std::int64_t done, std::int64_t) { progress.update(done); });
+  }
+  pruning::Plan plan =
+      fairness::plan_for(m.model.model, m.model.dependencies, m.board, std::move(chosen), choice);
+  if (a.speedup.empty() && a.parameters.empty()) return plan;
+  return fairness::join(
+      m.model.model, m.model.dependencies, plan,
+      plan_options({.speedup = a.speedup, .parameters = a.parameters}, "fairness", context.globals().seed));
+}
+
+Exit run_plan(const Arguments& a, Context& context) {
+  const Measured m = prepare(a, context);
+  const pruning::Plan plan = choose(a, m, context);
+  const std::string json = pruning::to_json(plan, m.model.model, m.model.dependencies);
+  if (!a.output.empty()) write_text_file(a.output, json + "\n", a.force);
+  if (context.json()) context.print_line(json);
+  report_plan(plan, m.model.dependencies, context);
+  context.print(change_table(plan));
+  if (!a.output.empty()) context.next(fmt::format("pollard prune {} small.pt2 --plan {}", a.model, a.output));
+  return Exit::Ok;
+}
+
+Exit run_prune(const Arguments& a, Context& context) {
+  if (a.out.empty()) throw usage_error("E0204", "fairness prune", "needs OUT: where the smaller model goes");
+  models::check_save_path(a.out, {a.model}, a.force);
+  const Measured m = prepare(a, context);
+  const pruning::Plan plan = choose(a, m, context);
+  report_plan(plan, m.model.dependencies, context);
+  context.print(change_table(plan));
+  const Outcome outcome = carry_out(a, m.model, plan, context);
+  if (outcome.verification && !outcome.verification->ok) return Exit::GateFailed;
+  if (m.meters) {
+    const auto before = fairness::stand(m.model.model, *m.meters->performance, *m.meters->bias);
+    const auto after =
+        fairness::stand(outcome.pruned, *m.meters->performance, *m.meters->bias, before.performance_numbers);
+    context.report(fmt::format("after     {} {:.6g} -> {:.6g}", m.board.performance_name, before.performance,
+                               after.performance));
+    const Table table = standing_table(before.bias, after.bias, context.globals().seed);
+    write_table(a, table);
+    context.print(table);
+    context.report("note      " + std::string(m.meters->bias->caution()));
+  }
+  return Exit::Ok;
+}
+
+Exit run_front(const Arguments& a, Context& context) {
+  const Measured m = prepare(a, context);
+  const auto grid = fairness::published_grid(m.board, parse_axes(a.axes).weights, 5);
+  Progress progress = context.progress("front", std::ssize(grid), "choices");
+  const auto outcomes =
+      fairness::outcomes(m.model.model, m.model.dependencies, m.board, grid, *m.meters->performance,
+                         *m.meters->bias, [&](std::int64_t done, std::int64_t) { progress.update(done); });
+  progress.finish();
+  write_table(a, front_table(outcomes, true));
+  if (!a.svg.empty())
+    write_text_file(a.svg, front_svg(outcomes, m.board.performance_name, m.board.bias_name), a.force);
+  context.print(front_table(outcomes, false));
+  context.report("note      " + std::string(m.meters->bias->caution()));
+  return Exit::Ok;
+}
+
+}  // namespace
+
+void add_fairness(CommandLine& line) {
+  auto a = std::make_shared<Arguments>();
+  CLI::App* app = line.add(
+      {.name = "fairness",
+       .section = "Shrink",
+       .purpose = "score, plan, prune heads by their effect on bias and performance",
+       .examples = {"pollard fairness score lm.pt2 --prompts prompts.json --text text.json -o scores.json",
+                    "pollard fairness plan lm.pt2 --scores scores.json --alpha 0.25 --gamma 0.3",
+                    "pollard fairness prune lm.pt2 fair.pt2 --scores scores.json --alpha 0.25"}},
+      [a](Context& context) {
+        if (a->action == "score") return run_score(*a, context);
+        if (a->action == "plan") return run_plan(*a, context);
+        return a->action == "prune" ? run_prune(*a, context) : run_front(*a, context);
+      });
+  add_fairness_options(*app, *a);
+}
+
+}  // namespace pollard::cli

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/fairness_prune.h"
+
+#include <fmt/format.h>
+
+#include "cli/plan_report.h"
+#include "cli/ui/format.h"
+#include "pruning/rewrite.h"
+
+namespace pollard::cli {
+
+Outcome carry_out(const FairnessArguments& a, const AnalysedModel& m, pruning::Plan plan, Context& context) {
+  Outcome out{.plan = std::move(plan), .plan_json = {}, .pruned = {}, .verification = {}};
+  out.plan_json = pruning::to_json(out.plan, m.model, m.dependencies);
+  out.pruned = pruning::prune(m.model, m.dependencies, out.plan.removal);
+  out.verification = pruning::verify(m.model, out.pruned, m.dependencies, out.plan.removal,
+                                     {.seed = context.globals().seed});
+  context.report(verdict_text(*out.verification, context.theme()));
+  if (!out.verification->ok) {
+    context.note("FAILED    nothing written: please report this network, it is a mistake in pollard");
+    return out;
+  }
+  if (!a.calibration.empty()) {
+    out.repair = pruning::repair(out.pruned, m.model, m.dependencies, out.plan.removal,
+                                 pruning::read_calibration(a.calibration, m.model.program));
+    context.report(repair_text(*out.repair));
+  }
+  if (a.dry_run) {
+    context.report("dry run: nothing written");
+    return out;
+  }
+  out.pruned.metadata["pollard.plan"] = out.plan_json;
+  out.pruned.metadata["pollard.provenance"] = provenance(m, out);
+  models::save(out.pruned, a.out, {.force = a.force});
+  context.report(fmt::format("wrote     {}  {} -> {}", a.out,
+                             format_bytes(static_cast<double>(file_size(a.model))),
+                             format_bytes(static_cast<double>(file_size(a.out)))));
+  return out;
+}
+
+}  // namespace pollard::cli
