@@ -3,12 +3,10 @@
 
 #include <CLI/App.hpp>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "cli/model_input.h"
-#include "pruning/fairness/metrics.h"
 #include "pruning/fairness/scoreboard.h"
 
 namespace pollard::cli {
@@ -17,28 +15,20 @@ namespace pollard::cli {
 struct FairnessArguments {
   std::string action, model, out;
   std::string prompts, text, tokenizer, metric = "attribute", axes, units;  // measuring
+  std::string data;                                                         // labelled examples
+  std::int64_t positive = 1;
+  std::string classifier, classifier_tokenizer;  // what judges texts the model writes
+  std::int64_t classifier_output = 0, draws = 1, new_tokens = 40, prompt_tokens = 22;
   std::int64_t window = 0, stride = 0;
-  bool published = false, baselines = false;
+  bool softmax = false, published = false, baselines = false;
   std::string resume, scores;
   std::string method = "fasp", alpha = "0.1", gamma = "0.3", floor;  // choosing
   std::string speedup, parameters;                                   // what else leaves
   std::string output, csv, svg, calibration;
-  bool greedy = false, force = false, dry_run = false;
+  bool greedy = false, pareto = false, repair = false, force = false, dry_run = false;
   ModelInput input;
 };
 void add_fairness_options(CLI::App& app, FairnessArguments& arguments);
-
-/// The two measures, ready for one model.
-struct Meters {
-  std::unique_ptr<pruning::fairness::PerformanceMetric> performance;
-  std::unique_ptr<pruning::fairness::BiasMetric> bias;
-};
-/// Of a network that may be a smaller one than `arguments` names: the tokenizer is that of the named model.
-/// Throws UserError E0204 when --prompts or --text is missing.
-Meters make_meters(const FairnessArguments& arguments, const graph::Program& program);
-/// The performance measure one sequence a batch: for gradients.
-std::unique_ptr<pruning::fairness::PerformanceMetric> make_single_performance(
-    const FairnessArguments& arguments, const graph::Program& program);
 
 /// "religion=2,gender": the names, and the weights unless none is given.
 struct AxisChoice {

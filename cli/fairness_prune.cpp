@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/fairness_meters.h"
 #include "cli/plan_report.h"
 #include "cli/ui/format.h"
 #include "pruning/rewrite.h"
@@ -20,9 +21,11 @@ Outcome carry_out(const FairnessArguments& a, const AnalysedModel& m, pruning::P
     context.note("FAILED    nothing written: please report this network, it is a mistake in pollard");
     return out;
   }
-  if (!a.calibration.empty()) {
-    out.repair = pruning::repair(out.pruned, m.model, m.dependencies, out.plan.removal,
-                                 pruning::read_calibration(a.calibration, m.model.program));
+  if (!a.calibration.empty() || a.repair) {
+    out.repair =
+        pruning::repair(out.pruned, m.model, m.dependencies, out.plan.removal,
+                        a.calibration.empty() ? refit_samples(a, m.model.program)
+                                              : pruning::read_calibration(a.calibration, m.model.program));
     context.report(repair_text(*out.repair));
   }
   if (a.dry_run) {

@@ -6,7 +6,7 @@
 
 namespace pollard::cli {
 
-/// Carries a plan of `fairness` out: cuts, proves, refits when --calib was given, and writes unless --dry-run. Reports
+/// Carries a plan of `fairness` out: cuts, proves, refits when --repair or --calib was given, and writes unless --dry-run. Reports
 /// each step. Nothing is written when the proof fails.
 Outcome carry_out(const FairnessArguments& arguments, const AnalysedModel& original, pruning::Plan plan,
                   Context& context);

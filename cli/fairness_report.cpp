@@ -3,10 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
-#include <map>
-
 #include "cli/ui/format.h"
 
 namespace pollard::cli {
@@ -17,30 +13,32 @@ using fairness::Outcome;
 
 Cell precise(double value) { return number_cell(value, fmt::format("{:.4g}", value)); }
 
-Cell with_interval(double value, const fairness::Interval& interval) {
-  return number_cell(value, fmt::format("{:.4f} [{:.4f}, {:.4f}]", value, interval.low, interval.high));
-}
-
 constexpr std::int64_t kResamples = 1000;
 
-void add_rows(Table& table, const fairness::AxisBias& before, const fairness::AxisBias& after,
-              std::uint64_t seed) {
-  if (before.values.empty()) {
-    table.add({before.axis, "bias", precise(before.bias), precise(after.bias)});
-    return;
-  }
-  const auto b = fairness::bootstrap(before.values, kResamples, seed);
-  const auto a = fairness::bootstrap(after.values, kResamples, seed);
-  const auto mb = fairness::spread(before.values), ma = fairness::spread(after.values);
-  table.add({before.axis, "spread", with_interval(mb.bias, b.bias), with_interval(ma.bias, a.bias)});
-  for (std::size_t g = 0; g < before.groups.size(); ++g)
-    table.add({before.axis, before.groups[g], with_interval(mb.group_means[g], b.group_means[g]),
-               with_interval(ma.group_means[g], a.group_means[g])});
+Cell with_interval(const StandingRow::Estimate& e) {
+  return number_cell(e.value,
+                     fmt::format("{:.3f} [{:.3f}, {:.3f}]", e.value, e.interval.low, e.interval.high));
 }
 
-std::string method_of(const Outcome& o) {
-  if (o.choice.alpha == 0) return "none";
-  return std::string(fairness::to_string(o.choice.method));
+void add_rows(std::vector<StandingRow>& rows, const fairness::AxisBias& before,
+              const fairness::AxisBias& after, std::uint64_t seed) {
+  const auto b = fairness::bootstrap(before.values, kResamples, seed, before.reading);
+  const auto a = fairness::bootstrap(after.values, kResamples, seed, after.reading);
+  const auto c = fairness::bootstrap_change(before.values, after.values, kResamples, seed, before.reading);
+  rows.push_back({.axis = before.axis,
+                  .subgroup = "",
+                  .before = {before.bias, b.bias},
+                  .after = {after.bias, a.bias},
+                  .change = {after.bias - before.bias, c.bias}});
+  for (std::size_t g = 0; g < before.groups.size(); ++g) {
+    const double was = fairness::level_of(before.reading, before.values[g]),
+                 is = fairness::level_of(after.reading, after.values[g]);
+    rows.push_back({.axis = before.axis,
+                    .subgroup = before.groups[g],
+                    .before = {was, b.levels[g]},
+                    .after = {is, a.levels[g]},
+                    .change = {is - was, c.levels[g]}});
+  }
 }
 
 std::string setting_of(const Outcome& o) {
@@ -49,34 +47,11 @@ std::string setting_of(const Outcome& o) {
   return o.choice.method == fairness::Method::Random ? fmt::format("seed {}", o.choice.seed) : "";
 }
 
-/// A finite axis of the picture: perplexities of broken networks would flatten everything else, so the scale
-/// ends at the ninth decile and what lies beyond sits at the edge.
-struct Scale {
-  double low = 0, high = 1, from = 0, to = 1;
-  double at(double value) const {
-    const double share = std::isfinite(value) ? std::clamp((value - low) / (high - low), 0.0, 1.0) : 1.0;
-    return from + share * (to - from);
-  }
-};
-
-Scale scale_of(const std::vector<Outcome>& outcomes, double Outcome::*value, double from, double to) {
-  std::vector<double> values;
-  for (const Outcome& o : outcomes)
-    if (std::isfinite(o.*value)) values.push_back(o.*value);
-  std::ranges::sort(values);
-  Scale out{.low = values.front(), .high = values[values.size() * 9 / 10], .from = from, .to = to};
-  if (!(out.high > out.low)) out.high = out.low + 1;
-  return out;
-}
-
-const char* colour_of(const std::string& method) {
-  static const std::map<std::string, const char*> colours{
-      {"fasp", "#0072b2"},     {"performance", "#009e73"}, {"bias", "#d55e00"}, {"magnitude", "#cc79a7"},
-      {"gradient", "#e69f00"}, {"random", "#999999"},      {"none", "#000000"}};
-  return colours.at(method);
-}
-
 }  // namespace
+
+std::string method_of(const Outcome& o) {
+  return o.choice.alpha == 0 ? "none" : std::string(fairness::to_string(o.choice.method));
+}
 
 Table score_table(const fairness::Scoreboard& board) {
   std::vector<Column> columns{{"id", true},
@@ -97,11 +72,51 @@ Table score_table(const fairness::Scoreboard& board) {
   return table;
 }
 
-Table standing_table(const std::vector<fairness::AxisBias>& before,
-                     const std::vector<fairness::AxisBias>& after, std::uint64_t seed) {
-  Table table({{"axis"}, {"subgroup"}, {"before [95 %]", true}, {"after [95 %]", true}});
-  for (std::size_t a = 0; a < before.size(); ++a) add_rows(table, before[a], after[a], seed);
+std::vector<StandingRow> standing(const std::vector<fairness::AxisBias>& before,
+                                  const std::vector<fairness::AxisBias>& after, std::uint64_t seed) {
+  std::vector<StandingRow> rows;
+  for (std::size_t a = 0; a < before.size(); ++a) add_rows(rows, before[a], after[a], seed);
+  return rows;
+}
+
+Table standing_table(const std::vector<StandingRow>& rows) {
+  Table table({{"bias, subgroups", false, Column::Cut::Middle},
+               {"before [95 %]", true},
+               {"after [95 %]", true},
+               {"change [95 %]", true}});
+  for (const StandingRow& row : rows)
+    table.add({row.subgroup.empty() ? row.axis : "  " + row.subgroup, with_interval(row.before),
+               with_interval(row.after), with_interval(row.change)});
   return table;
+}
+
+Table standing_numbers(const std::vector<StandingRow>& rows) {
+  std::vector<Column> columns{{"axis"}, {"subgroup"}};
+  for (const char* when : {"before", "after", "change"})
+    for (const char* part : {"", "_low", "_high"}) columns.push_back({std::string(when) + part, true});
+  Table table(columns);
+  for (const StandingRow& row : rows) {
+    std::vector<Cell> cells{row.axis, row.subgroup};
+    for (const StandingRow::Estimate* e : {&row.before, &row.after, &row.change})
+      for (const double value : {e->value, e->interval.low, e->interval.high})
+        cells.push_back(precise(value));
+    table.add(std::move(cells));
+  }
+  return table;
+}
+
+Json to_json(const std::vector<StandingRow>& rows) {
+  const auto estimate = [](const StandingRow::Estimate& e) {
+    return Json{{"value", e.value}, {"interval", {e.interval.low, e.interval.high}}};
+  };
+  Json out = Json::array();
+  for (const StandingRow& row : rows)
+    out.push_back({{"axis", row.axis},
+                   {"subgroup", row.subgroup.empty() ? Json() : Json(row.subgroup)},
+                   {"before", estimate(row.before)},
+                   {"after", estimate(row.after)},
+                   {"change", estimate(row.change)}});
+  return out;
 }
 
 Table front_table(const std::vector<Outcome>& outcomes, bool all) {
@@ -120,36 +135,34 @@ Table front_table(const std::vector<Outcome>& outcomes, bool all) {
   return table;
 }
 
-std::string front_svg(const std::vector<Outcome>& outcomes, const std::string& performance_name,
-                      const std::string& bias_name) {
-  const Scale x = scale_of(outcomes, &Outcome::performance, 60, 620);
-  const Scale y = scale_of(outcomes, &Outcome::bias, 380, 20);
-  std::string out =
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 430\" font-family=\"sans-serif\" "
-      "font-size=\"12\">\n<rect width=\"760\" height=\"430\" fill=\"white\"/>\n"
-      "<path d=\"M60 20V380H620\" fill=\"none\" stroke=\"black\"/>\n";
-  out += fmt::format(
-      "<text x=\"60\" y=\"400\">{:.4g}</text><text x=\"620\" y=\"400\" text-anchor=\"end\">{:.4g}"
-      "</text><text x=\"340\" y=\"418\" text-anchor=\"middle\">{} (lower is better)</text>\n",
-      x.low, x.high, performance_name);
-  out += fmt::format(
-      "<text x=\"55\" y=\"380\" text-anchor=\"end\">{:.3g}</text><text x=\"55\" y=\"30\" "
-      "text-anchor=\"end\">{:.3g}</text><text transform=\"translate(15 200) rotate(-90)\" "
-      "text-anchor=\"middle\">{} bias (lower is better)</text>\n",
-      y.low, y.high, bias_name);
-  std::map<std::string, int> legend;
+Json to_json(const std::vector<Outcome>& outcomes, const std::vector<std::string>& axes) {
+  Json out = Json::array();
   for (const Outcome& o : outcomes) {
-    const std::string method = method_of(o);
-    legend.emplace(method, static_cast<int>(legend.size()));
-    out += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" fill=\"{}\" fill-opacity=\"0.6\"{}/>\n",
-                       x.at(o.performance), y.at(o.bias), method == "none" ? 6 : 4, colour_of(method),
-                       o.front ? " stroke=\"black\"" : "");
+    Json item{{"method", method_of(o)},  {"gamma", o.choice.gamma}, {"seed", o.choice.seed},
+              {"alpha", o.choice.alpha}, {"removed", o.removed},    {"performance", o.performance},
+              {"bias", o.bias},          {"axes", Json::object()},  {"parameters", o.parameters},
+              {"macs", o.macs},          {"front", o.front}};
+    for (std::size_t a = 0; a < axes.size(); ++a) item["axes"][axes[a]] = o.by_axis[a];
+    out.push_back(std::move(item));
   }
-  for (const auto& [method, line] : legend)
-    out += fmt::format(
-        "<circle cx=\"640\" cy=\"{0}\" r=\"4\" fill=\"{1}\"/><text x=\"650\" y=\"{2}\">{3}</text>\n",
-        30 + 18 * line, colour_of(method), 34 + 18 * line, method);
-  return out + "<text x=\"640\" y=\"180\">ringed: front</text>\n</svg>\n";
+  return out;
+}
+
+Table outcome_numbers(const std::vector<Outcome>& outcomes, const std::vector<std::string>& axes) {
+  std::vector<Column> columns{{"method"},           {"setting"},           {"alpha", true},
+                              {"removed", true},    {"performance", true}, {"bias", true},
+                              {"parameters", true}, {"macs", true},        {"front"}};
+  for (const std::string& axis : axes) columns.push_back({axis, true});
+  Table table(columns);
+  for (const Outcome& o : outcomes) {
+    std::vector<Cell> row{
+        method_of(o),           setting_of(o),   format_fixed(o.choice.alpha, 2), count_cell(o.removed),
+        precise(o.performance), precise(o.bias), count_cell(o.parameters),        count_cell(o.macs),
+        o.front ? "yes" : ""};
+    for (const double bias : o.by_axis) row.push_back(precise(bias));
+    table.add(std::move(row));
+  }
+  return table;
 }
 
 }  // namespace pollard::cli

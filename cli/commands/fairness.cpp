@@ -5,7 +5,8 @@
 
 #include "cli/command_line.h"
 #include "cli/commands/commands.h"
-#include "cli/fairness_options.h"
+#include "cli/fairness_meters.h"
+#include "cli/fairness_picture.h"
 #include "cli/fairness_prune.h"
 #include "cli/fairness_report.h"
 #include "cli/health.h"
@@ -15,7 +16,6 @@
 #include "cli/ui/format.h"
 #include "cli/ui/quantity.h"
 #include "cli/ui/text.h"
-#include "models/io/file.h"
 #include "pruning/fairness/baselines.h"
 
 namespace pollard::cli {
@@ -38,8 +38,6 @@ std::vector<double> gradients(const Arguments& a, const AnalysedModel& m,
                                    fairness::unit_loss(seed));
 }
 
-std::string file_hash(const std::string& path) { return models::io::sha256(*models::io::open_file(path)); }
-
 fairness::Scoreboard score(const Arguments& a, const AnalysedModel& m, const Meters& meters,
                            Context& context) {
   const std::vector<fairness::Unit> units =
@@ -52,12 +50,9 @@ fairness::Scoreboard score(const Arguments& a, const AnalysedModel& m, const Met
   const std::int64_t runs = std::ssize(units) + 1;
   Progress progress = context.progress(
       "score", runs * (meters.performance->probe().batches() + meters.bias->probe().batches()), "runs");
-  const fairness::ProbeOptions options{
-      .progress = [&](std::int64_t, std::int64_t) { progress.advance(); },
-      .state = a.resume,
-      .fingerprint =
-          fmt::format("{} {} {} {} {}", m.model.sha256, file_hash(a.prompts), file_hash(a.text),
-                      a.metric + a.axes + a.units, fmt::format("{} {} {}", a.window, a.stride, a.published))};
+  const fairness::ProbeOptions options{.progress = [&](std::int64_t, std::int64_t) { progress.advance(); },
+                                       .state = a.resume,
+                                       .fingerprint = fingerprint(a, m.model.sha256, context.globals().seed)};
   fairness::Scoreboard board =
       fairness::score_units(knockout, m.dependencies, *meters.performance, *meters.bias, options);
   if (a.baselines) {
@@ -70,8 +65,8 @@ fairness::Scoreboard score(const Arguments& a, const AnalysedModel& m, const Met
 Measured prepare(const Arguments& a, Context& context) {
   Measured out{.model = load_and_analyse(a.model, a.input), .meters = {}, .board = {}};
   require_finite(out.model.model);
-  const bool measures = !a.prompts.empty() || a.scores.empty() || a.action == "front";
-  if (measures) out.meters = make_meters(a, out.model.model.program);
+  if (can_measure(a) || a.scores.empty() || a.action == "front")
+    out.meters = make_meters(a, out.model.model.program, context.globals().seed);
   out.board = a.scores.empty() ? score(a, out.model, *out.meters, context)
                                : fairness::scoreboard_from_json(read_text_file(a.scores), out.model.model,
                                                                 out.model.dependencies, a.scores);
@@ -99,23 +94,35 @@ Exit run_score(const Arguments& a, Context& context) {
   return Exit::Ok;
 }
 
+/// The measures; when they cannot be made, an error that says which file is missing.
+const Meters& meters_of(const Arguments& a, const Measured& m, Context& context) {
+  if (!m.meters) make_meters(a, m.model.model.program, context.globals().seed);
+  return *m.meters;
+}
+
+std::vector<std::int64_t> choose_units(const Arguments& a, const Measured& m, const fairness::Choice& choice,
+                                       Context& context) {
+  const models::Model& model = m.model.model;
+  const graph::Dependencies& d = m.model.dependencies;
+  const double slack = a.floor.empty() ? 0 : parse_fraction(a.floor, "--floor");
+  if (a.greedy) {
+    const Meters& meters = meters_of(a, m, context);
+    Progress progress = context.progress("greedy", std::ssize(m.board.units), "heads");
+    std::vector<std::int64_t> order =
+        fairness::choose_greedily(model, d, m.board.units, *meters.performance, *meters.bias, choice,
+                                  [&](std::int64_t done, std::int64_t) { progress.update(done); });
+    progress.finish();
+    if (a.floor.empty()) return order;
+    return fairness::cut_to_floor(model, d, m.board, std::move(order), *meters.performance, slack);
+  }
+  if (a.floor.empty()) return fairness::choose(m.board, choice);
+  return fairness::choose_within(model, d, m.board, choice, *meters_of(a, m, context).performance, slack);
+}
+
 pruning::Plan choose(const Arguments& a, const Measured& m, Context& context) {
   const fairness::Choice choice = parse_choice(a, context.globals().seed);
-  std::vector<std::int64_t> chosen = fairness::choose(m.board, choice);
-  if (!a.floor.empty()) {
-    if (!m.meters) make_meters(a, m.model.model.program);  // says what is missing
-    chosen = fairness::choose_within(m.model.model, m.model.dependencies, m.board, choice,
-                                     *m.meters->performance, parse_fraction(a.floor, "--floor"));
-  }
-  if (a.greedy) {
-    if (!m.meters) make_meters(a, m.model.model.program);
-    Progress progress = context.progress("greedy", std::ssize(m.board.units), "heads");
-    chosen = fairness::choose_greedily(m.model.model, m.model.dependencies, m.board.units,
-                                       *m.meters->performance, *m.meters->bias, choice,
-                                       [&](std::int64_t done, std::int64_t) { progress.update(done); });
-  }
-  pruning::Plan plan =
-      fairness::plan_for(m.model.model, m.model.dependencies, m.board, std::move(chosen), choice);
+  pruning::Plan plan = fairness::plan_for(m.model.model, m.model.dependencies, m.board,
+                                          choose_units(a, m, choice, context), choice);
   if (a.speedup.empty() && a.parameters.empty()) return plan;
   return fairness::join(
       m.model.model, m.model.dependencies, plan,
@@ -134,6 +141,21 @@ Exit run_plan(const Arguments& a, Context& context) {
   return Exit::Ok;
 }
 
+/// Performance, and every axis and subgroup, before and after.
+std::vector<StandingRow> compare(const Arguments& a, const Measured& m, const models::Model& pruned,
+                                 Context& context) {
+  const auto before = fairness::stand(m.model.model, *m.meters->performance, *m.meters->bias);
+  const auto after =
+      fairness::stand(pruned, *m.meters->performance, *m.meters->bias, before.performance_numbers);
+  context.report(fmt::format("after     {} {:.6g} -> {:.6g}", m.board.performance_name, before.performance,
+                             after.performance));
+  std::vector<StandingRow> rows = standing(before.bias, after.bias, context.globals().seed);
+  write_table(a, standing_numbers(rows));
+  context.print(standing_table(rows));
+  context.report("note      " + std::string(m.meters->bias->caution()));
+  return rows;
+}
+
 Exit run_prune(const Arguments& a, Context& context) {
   if (a.out.empty()) throw usage_error("E0204", "fairness prune", "needs OUT: where the smaller model goes");
   models::check_save_path(a.out, {a.model}, a.force);
@@ -142,32 +164,29 @@ Exit run_prune(const Arguments& a, Context& context) {
   report_plan(plan, m.model.dependencies, context);
   context.print(change_table(plan));
   const Outcome outcome = carry_out(a, m.model, plan, context);
-  if (outcome.verification && !outcome.verification->ok) return Exit::GateFailed;
-  if (m.meters) {
-    const auto before = fairness::stand(m.model.model, *m.meters->performance, *m.meters->bias);
-    const auto after =
-        fairness::stand(outcome.pruned, *m.meters->performance, *m.meters->bias, before.performance_numbers);
-    context.report(fmt::format("after     {} {:.6g} -> {:.6g}", m.board.performance_name, before.performance,
-                               after.performance));
-    const Table table = standing_table(before.bias, after.bias, context.globals().seed);
-    write_table(a, table);
-    context.print(table);
-    context.report("note      " + std::string(m.meters->bias->caution()));
+  const bool proved = outcome.verification && outcome.verification->ok;
+  std::vector<StandingRow> rows;
+  if (proved && m.meters) rows = compare(a, m, outcome.pruned, context);
+  if (context.json()) {
+    Json json = to_json(outcome, a.model, proved && !a.dry_run ? a.out : "");
+    json["standing"] = to_json(rows);
+    context.print_json(json);
   }
-  return Exit::Ok;
+  return proved ? Exit::Ok : Exit::GateFailed;
 }
 
 Exit run_front(const Arguments& a, Context& context) {
   const Measured m = prepare(a, context);
-  const auto grid = fairness::published_grid(m.board, parse_axes(a.axes).weights, 5);
+  const auto grid = fairness::published_grid(m.board, parse_choice(a, 0), 5);
   Progress progress = context.progress("front", std::ssize(grid), "choices");
   const auto outcomes =
       fairness::outcomes(m.model.model, m.model.dependencies, m.board, grid, *m.meters->performance,
                          *m.meters->bias, [&](std::int64_t done, std::int64_t) { progress.update(done); });
   progress.finish();
-  write_table(a, front_table(outcomes, true));
+  write_table(a, outcome_numbers(outcomes, m.board.axes));
   if (!a.svg.empty())
-    write_text_file(a.svg, front_svg(outcomes, m.board.performance_name, m.board.bias_name), a.force);
+    write_text_file(a.svg, front_picture(outcomes, m.board.performance_name, m.board.bias_name), a.force);
+  if (context.json()) context.print_json({{"outcomes", to_json(outcomes, m.board.axes)}});
   context.print(front_table(outcomes, false));
   context.report("note      " + std::string(m.meters->bias->caution()));
   return Exit::Ok;
@@ -177,18 +196,18 @@ Exit run_front(const Arguments& a, Context& context) {
 
 void add_fairness(CommandLine& line) {
   auto a = std::make_shared<Arguments>();
-  CLI::App* app = line.add(
-      {.name = "fairness",
-       .section = "Shrink",
-       .purpose = "score, plan, prune heads by their effect on bias and performance",
-       .examples = {"pollard fairness score lm.pt2 --prompts prompts.json --text text.json -o scores.json",
-                    "pollard fairness plan lm.pt2 --scores scores.json --alpha 0.25 --gamma 0.3",
-                    "pollard fairness prune lm.pt2 fair.pt2 --scores scores.json --alpha 0.25"}},
-      [a](Context& context) {
-        if (a->action == "score") return run_score(*a, context);
-        if (a->action == "plan") return run_plan(*a, context);
-        return a->action == "prune" ? run_prune(*a, context) : run_front(*a, context);
-      });
+  CLI::App* app =
+      line.add({.name = "fairness",
+                .section = "Shrink",
+                .purpose = "score, plan, prune heads by their effect on bias and performance",
+                .examples = {"pollard fairness score lm.pt2 --prompts p.json --text t.json -o s.json",
+                             "pollard fairness plan lm.pt2 --scores s.json --alpha 0.25 --gamma 0.3",
+                             "pollard fairness prune lm.pt2 fair.pt2 --scores s.json --alpha 0.25"}},
+               [a](Context& context) {
+                 if (a->action == "score") return run_score(*a, context);
+                 if (a->action == "plan") return run_plan(*a, context);
+                 return a->action == "prune" ? run_prune(*a, context) : run_front(*a, context);
+               });
   add_fairness_options(*app, *a);
 }
 

@@ -32,20 +32,6 @@ fs::path folder_of(const std::string& model) {
   return fs::is_directory(model, error) ? fs::path(model) : fs::path(model).parent_path();
 }
 
-/// What ends a text, by the config.json beside the model.
-std::vector<std::int64_t> ends_of(const std::string& model) {
-  const fs::path path = folder_of(model) / "config.json";
-  std::error_code error;
-  if (!fs::is_regular_file(path, error)) return {};
-  const auto config = models::io::parse_json(read_text_file(path.string()), path.string());
-  const auto end = config.is_object() ? config.find("eos_token_id") : config.end();
-  std::vector<std::int64_t> out;
-  if (end == config.end()) return out;
-  for (const auto& id : end->is_array() ? *end : nlohmann::json::array({*end}))
-    if (id.is_number_integer()) out.push_back(id.get<std::int64_t>());
-  return out;
-}
-
 /// A text keeps its lines; nothing in them drives the terminal.
 std::string printable_lines(const std::string& text) {
   std::vector<std::string> lines;
@@ -93,6 +79,19 @@ Exit run_generate(Options options, Context& context) {
 }
 
 }  // namespace
+
+std::vector<std::int64_t> ends_of(const std::string& model) {
+  const fs::path path = folder_of(model) / "config.json";
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) return {};
+  const auto config = models::io::parse_json(read_text_file(path.string()), path.string());
+  const auto end = config.is_object() ? config.find("eos_token_id") : config.end();
+  std::vector<std::int64_t> out;
+  if (end == config.end()) return out;
+  for (const auto& id : end->is_array() ? *end : nlohmann::json::array({*end}))
+    if (id.is_number_integer()) out.push_back(id.get<std::int64_t>());
+  return out;
+}
 
 void add_generate(CommandLine& line) {
   auto options = std::make_shared<Options>();

@@ -43,7 +43,7 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "Mend the line the message names, or leave --config out."},
     {"E0210", Exit::Usage, "the criterion needs samples",
      "The importance criterion judges units by what flows through the network, so it needs samples; or by "
-     "a loss over labels, and the samples carry none.",
+     "a loss over labels, and the samples carry none; or by measurements of another command.",
      "error[E0210] --criterion least-squares: needs samples to judge units by",
      "Give samples with --calib FILE, or take a criterion of the weights alone, such as magnitude."},
     {"E0211", Exit::Usage, "scores are no errors",

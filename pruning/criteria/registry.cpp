@@ -8,6 +8,7 @@
 #include "pruning/criteria/lamp.h"
 #include "pruning/criteria/least_squares.h"
 #include "pruning/criteria/magnitude.h"
+#include "pruning/criteria/measured_removal.h"
 #include "pruning/criteria/obd_c.h"
 #include "pruning/criteria/options.h"
 #include "pruning/criteria/random.h"
@@ -50,6 +51,11 @@ std::vector<Entry>& entries() {
 
 std::unique_ptr<Criterion> make_criterion(std::string_view text) {
   CriterionOptions options(text);
+  if (options.name() == MeasuredRemoval::kName) {  // in no list: plans name it, people cannot rank by it
+    auto criterion = std::make_unique<MeasuredRemoval>(options);
+    options.finish();
+    return criterion;
+  }
   std::string names;
   for (const Entry& entry : entries()) {
     if (entry.info.name == options.name()) {

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <random>
 
 #include "graph/error.h"
 
@@ -14,14 +13,6 @@ namespace {
 
 double mean_of(std::span<const double> values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
-
-Interval percentiles(std::vector<double> draws) {
-  std::ranges::sort(draws);
-  const auto at = [&](double share) {
-    return draws[static_cast<std::size_t>(std::llround(share * static_cast<double>(draws.size() - 1)))];
-  };
-  return {.low = at(0.025), .high = at(0.975)};
 }
 
 /// Mean rank of every value of the two samples together, and the sum of t^3 - t over runs of t equal ones.
@@ -77,22 +68,12 @@ Spread spread(const std::vector<std::vector<double>>& by_group) {
   return out;
 }
 
-SpreadInterval bootstrap(const std::vector<std::vector<double>>& by_group, std::int64_t resamples,
-                         std::uint64_t seed) {
-  std::mt19937_64 generator(seed);
-  std::vector<double> bias;
-  std::vector<std::vector<double>> means(by_group.size());
-  std::vector<std::vector<double>> drawn = by_group;
-  for (std::int64_t round = 0; round < resamples; ++round) {
-    for (std::size_t g = 0; g < by_group.size(); ++g)
-      for (double& value : drawn[g]) value = by_group[g][generator() % by_group[g].size()];
-    const Spread s = spread(drawn);
-    bias.push_back(s.bias);
-    for (std::size_t g = 0; g < means.size(); ++g) means[g].push_back(s.group_means[g]);
-  }
-  SpreadInterval out{.bias = percentiles(std::move(bias)), .group_means = {}};
-  for (auto& m : means) out.group_means.push_back(percentiles(std::move(m)));
-  return out;
+double level_of(const Reading& reading, std::span<const double> values) {
+  return reading.level ? reading.level(values) : mean_of(values);
+}
+
+double bias_of(const Reading& reading, const std::vector<std::vector<double>>& by_group) {
+  return reading.bias ? reading.bias(by_group) : spread(by_group).bias;
 }
 
 double attribute_risk(std::span<const double> negative, std::span<const double> positive) {

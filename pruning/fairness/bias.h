@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,17 +22,32 @@ struct Spread {
 };
 Spread spread(const std::vector<std::vector<double>>& by_group);
 
-/// A quantity with its 95 % interval: percentiles of `resamples` draws of the prompts, with replacement within each
-/// subgroup. Deterministic by the seed.
+/// How the values of an axis are read: of one subgroup its level, of all subgroups the bias. Empty functions stand for
+/// the mean and for spread().
+struct Reading {
+  std::function<double(std::span<const double>)> level = {};
+  std::function<double(const std::vector<std::vector<double>>&)> bias = {};
+  std::int64_t values_a_prompt = 1;  ///< values that were drawn from one prompt and stay together
+};
+double level_of(const Reading& reading, std::span<const double> values);
+double bias_of(const Reading& reading, const std::vector<std::vector<double>>& by_group);
+
+/// Where a quantity lies with 95 % certainty, as far as the choice of prompts goes: percentiles of `resamples` draws of
+/// the prompts, with replacement within each subgroup. Deterministic by the seed. Not a number where no draw gave one.
 struct Interval {
   double low = 0, high = 0;
 };
-struct SpreadInterval {
+struct AxisIntervals {
   Interval bias;
-  std::vector<Interval> group_means;
+  std::vector<Interval> levels;  ///< by subgroup
 };
-SpreadInterval bootstrap(const std::vector<std::vector<double>>& by_group, std::int64_t resamples,
-                         std::uint64_t seed);
+AxisIntervals bootstrap(const std::vector<std::vector<double>>& by_group, std::int64_t resamples,
+                        std::uint64_t seed, const Reading& reading = {});
+/// The same of what changed between two measurements of the same prompts: every draw takes the same prompts of both, so
+/// that what prompts have in common cancels.
+AxisIntervals bootstrap_change(const std::vector<std::vector<double>>& before,
+                               const std::vector<std::vector<double>>& after, std::int64_t resamples,
+                               std::uint64_t seed, const Reading& reading = {});
 
 /// F1, attribute likelihood: how much likelier a model goes on with something negative than with something positive.
 /// delta = mean over negative continuations of the mean log-probability of their tokens, minus the same of positive

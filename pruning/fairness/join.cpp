@@ -24,6 +24,10 @@ std::map<Place, graph::AxisIndex> axes_by_place(const graph::Program& program, c
 }  // namespace
 
 Plan join(const models::Model& model, const graph::Dependencies& d, const Plan& heads, PlanOptions rest) {
+  Plan out = heads;
+  out.options.speedup = rest.speedup;
+  out.options.max_macs = rest.max_macs;
+  out.options.max_parameters = rest.max_parameters;
   const models::Model smaller = prune(model, d, heads.removal);
   const graph::Dependencies smaller_d = graph::analyse(smaller.program);
   if (rest.speedup) {
@@ -32,7 +36,6 @@ Plan join(const models::Model& model, const graph::Dependencies& d, const Plan& 
   }
   rest.heads = rest.head_dim = 0.0;
   const Plan more = make_plan(smaller, smaller_d, rest);
-  Plan out = heads;
   const auto axes = axes_by_place(model.program, d);
   for (const auto& [place, axis] : axes_by_place(smaller.program, smaller_d)) {
     const auto& removed = more.removal.removed[static_cast<std::size_t>(axis)];

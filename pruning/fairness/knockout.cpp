@@ -9,6 +9,7 @@
 #include "graph/error.h"
 #include "pruning/eligible.h"
 #include "pruning/fairness/program_tail.h"
+#include "pruning/rewrite.h"
 #include "pruning/verify.h"
 
 namespace pollard::pruning::fairness {
@@ -177,8 +178,20 @@ Knockout::~Knockout() = default;
 const models::Model& Knockout::model() const { return impl_->model; }
 const std::vector<Unit>& Knockout::units() const { return impl_->units; }
 
+models::Model Knockout::without(std::int64_t unit) const {
+  const Impl& m = *impl_;
+  const graph::Removal removal = unit < 0 ? m.base : m.without(static_cast<std::size_t>(unit));
+  bool renormalised = false;
+  for (std::size_t axis = 0; axis < removal.removed.size(); ++axis)
+    renormalised = renormalised || (!removal.removed[axis].empty() && m.dependencies.axes[axis].renormalised);
+  if (renormalised) return prune(m.model, m.dependencies, removal);
+  models::Model out = m.model;
+  out.weights = m.weights_without(removal);
+  return out;
+}
+
 void Knockout::run(const std::vector<at::Tensor>& inputs, const std::optional<at::Tensor>& rows,
-                   const Visit& visit) const {
+                   const Wanted& wanted, const Visit& visit) const {
   const Impl& m = *impl_;
   std::map<ValueId, at::Tensor> values = m.crossing;
   for (std::size_t next = 0; const graph::Input* input : m.model.program.user_inputs())
@@ -192,6 +205,7 @@ void Knockout::run(const std::vector<at::Tensor>& inputs, const std::optional<at
   };
   visit(-1, m.finish(m.dense, m.linear, m.weights_without(m.base), inputs, rows, std::move(keep)));
   for (std::size_t i = 0; i < m.units.size(); ++i) {
+    if (!wanted(static_cast<std::int64_t>(i))) continue;
     const graph::Removal removal = m.without(i);
     const Impl::Tail& tail = m.tails.at(m.units[i].group);
     kernels::RunOptions options = m.hooks(removal);
@@ -207,7 +221,7 @@ void Knockout::run(const std::vector<at::Tensor>& inputs, const std::optional<at
 }
 
 void Knockout::run_naively(const std::vector<at::Tensor>& inputs, const std::optional<at::Tensor>& rows,
-                           const Visit& visit) const {
+                           const Wanted& wanted, const Visit& visit) const {
   const Impl& m = *impl_;
   const auto whole = [&](const kernels::Weights& weights, kernels::RunOptions options) {
     options.compute_type = m.compute_type;
@@ -216,6 +230,7 @@ void Knockout::run_naively(const std::vector<at::Tensor>& inputs, const std::opt
   };
   visit(-1, whole(m.weights_without(m.base), m.hooks(m.base)));
   for (std::size_t i = 0; i < m.units.size(); ++i) {
+    if (!wanted(static_cast<std::int64_t>(i))) continue;
     const graph::Removal removal = m.without(i);
     visit(static_cast<std::int64_t>(i), whole(m.weights_without(removal), m.hooks(removal)));
   }

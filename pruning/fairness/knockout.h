@@ -50,15 +50,21 @@ class Knockout {
   const models::Model& model() const;
   const std::vector<Unit>& units() const;
 
+  /// The network without unit `unit` of units(), -1: with all, as one that can be run by itself: its slabs are zero, and
+  /// where a norm would have to know, they are cut out.
+  models::Model without(std::int64_t unit) const;
+
   /// Called with the network's first output: for unit -1 (nothing silenced), then for each unit in order.
   using Visit = std::function<void(std::int64_t unit, const at::Tensor& output)>;
+  /// Which units are wanted; -1 always is.
+  using Wanted = std::function<bool(std::int64_t unit)>;
   /// `rows` (int64, flat positions of the first two dimensions) asks for these rows of the output alone, [N, last]:
   /// where the output is a linear layer's, the others are not computed.
-  void run(const std::vector<at::Tensor>& inputs, const std::optional<at::Tensor>& rows,
+  void run(const std::vector<at::Tensor>& inputs, const std::optional<at::Tensor>& rows, const Wanted& wanted,
            const Visit& visit) const;
   /// The same without sharing anything: every unit runs the whole masked network. What run() must equal.
   void run_naively(const std::vector<at::Tensor>& inputs, const std::optional<at::Tensor>& rows,
-                   const Visit& visit) const;
+                   const Wanted& wanted, const Visit& visit) const;
 
  private:
   struct Impl;

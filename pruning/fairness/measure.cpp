@@ -45,42 +45,69 @@ class State {
   models::io::TensorMap done_;
 };
 
-at::Tensor run_batch(const Knockout& knockout, const Probe& probe, std::int64_t batch, bool naive,
-                     const std::function<void()>& step) {
-  std::vector<at::Tensor> by_unit;
-  const Knockout::Visit visit = [&](std::int64_t, const at::Tensor& output) {
-    by_unit.push_back(probe.read(batch, output));
+/// The numbers of one batch [1 + units, members, numbers]; 0 for units of other processes.
+at::Tensor run_batch(const Knockout& knockout, const Probe& probe, std::int64_t batch,
+                     const ProbeOptions& options, const std::function<void()>& step) {
+  at::Tensor out;
+  const auto keep = [&](std::int64_t unit, const at::Tensor& numbers) {
+    if (!out.defined())
+      out = at::zeros({std::ssize(knockout.units()) + 1, numbers.size(0), numbers.size(1)}, at::kDouble);
+    if (unit >= 0 || options.share.index == 0) out[unit + 1] = numbers;
     models::io::throw_if_cancelled();
     step();
   };
-  const auto run = naive ? &Knockout::run_naively : &Knockout::run;
-  (knockout.*run)(probe.inputs(batch), probe.rows(batch), visit);
-  return at::stack(by_unit);
+  const auto wanted = [&](std::int64_t unit) { return options.share.has(unit); };
+  if (probe.asks_networks()) {
+    for (std::int64_t unit = -1; unit < std::ssize(knockout.units()); ++unit)
+      if (wanted(unit)) keep(unit, probe.ask(batch, knockout.without(unit)));
+    return out;
+  }
+  const auto run = options.naive ? &Knockout::run_naively : &Knockout::run;
+  (knockout.*run)(
+      probe.inputs(batch), probe.rows(batch), wanted,
+      [&](std::int64_t unit, const at::Tensor& output) { keep(unit, probe.read(batch, output)); });
+  return out;
+}
+
+/// Runs of the network that this process makes for one batch.
+std::int64_t runs_a_batch(const Knockout& knockout, const Share& share) {
+  std::int64_t out = 0;
+  for (std::int64_t unit = -1; unit < std::ssize(knockout.units()); ++unit) out += share.has(unit) ? 1 : 0;
+  return out;
+}
+
+ProbeOptions with_own_state(ProbeOptions options) {
+  const Share& share = options.share;
+  if (!options.state.empty() && share.of > 1)
+    options.state += "." + std::to_string(share.index) + "of" + std::to_string(share.of);
+  return options;
 }
 
 }  // namespace
 
-at::Tensor measure(const Knockout& knockout, const Probe& probe, const ProbeOptions& options) {
-  const std::int64_t runs = std::ssize(knockout.units()) + 1, total = runs * probe.batches();
+at::Tensor measure(const Knockout& knockout, const Probe& probe, const ProbeOptions& given) {
+  const ProbeOptions options = with_own_state(given);
+  const std::int64_t units = std::ssize(knockout.units()), runs = runs_a_batch(knockout, options.share);
   State state(options);
   at::Tensor out;
   for (std::int64_t batch = 0, done = 0; batch < probe.batches(); ++batch) {
     const std::vector<std::int64_t> members = probe.members(batch);
     const auto step = [&] {
       ++done;
-      if (options.progress) options.progress(done, total);
+      if (options.progress) options.progress(done, runs * probe.batches());
     };
     at::Tensor numbers;
     if (const at::Tensor* kept = state.find(batch)) {
       numbers = *kept;
       done += runs;
     } else {
-      numbers = run_batch(knockout, probe, batch, options.naive, step);
+      numbers = run_batch(knockout, probe, batch, options, step);
       state.keep(batch, numbers);
     }
-    if (!out.defined()) out = at::zeros({runs, probe.examples(), numbers.size(2)}, at::kDouble);
+    if (!out.defined()) out = at::zeros({1 + units, probe.examples(), numbers.size(2)}, at::kDouble);
     out.index_copy_(1, at::tensor(members, at::kLong), numbers);
   }
+  if (options.share.add) options.share.add(out);
   return out;
 }
 

@@ -7,73 +7,10 @@
 
 #include "graph/error.h"
 #include "models/io/text.h"
+#include "pruning/fairness/prompt_layout.h"
 
 namespace pollard::pruning::fairness {
 namespace {
-
-[[noreturn]] void lacks(const std::string& message) {
-  throw UserError({.code = "E0392",
-                   .exit = Exit::BadFile,
-                   .subject = "prompts",
-                   .message = message,
-                   .where = {},
-                   .why = {},
-                   .help = "docs/fairness.md says what each metric needs"});
-}
-
-TokenIds ids_of(const Text& text, const Encode& encode) {
-  if (const auto* ids = std::get_if<TokenIds>(&text)) return *ids;
-  if (!encode) lacks("hold text, but the model has no tokenizer: give token ids, or its folder");
-  return encode(std::get<std::string>(text));
-}
-
-std::vector<const PromptAxis*> chosen(const PromptSet& prompts, const std::vector<std::string>& names) {
-  std::vector<const PromptAxis*> out;
-  for (const std::string& name : names) out.push_back(&prompts.axis(name));
-  if (names.empty())
-    for (const PromptAxis& axis : prompts.axes) out.push_back(&axis);
-  return out;
-}
-
-/// The axes with their subgroups' sizes: how a flat list of values becomes lists by subgroup.
-struct Layout {
-  struct Axis {
-    std::string name;
-    std::vector<std::string> groups;
-    std::vector<std::size_t> sizes;
-  };
-  std::vector<Axis> axes;
-
-  explicit Layout(const std::vector<const PromptAxis*>& from) {
-    for (const PromptAxis* axis : from) {
-      axes.push_back({.name = axis->name, .groups = {}, .sizes = {}});
-      for (const Subgroup& g : axis->subgroups) {
-        axes.back().groups.push_back(g.name);
-        axes.back().sizes.push_back(g.prompts.size());
-      }
-    }
-  }
-  /// `value(i)`: of the i-th prompt of all.
-  template <class F>
-  std::vector<AxisBias> fill(F value) const {
-    std::vector<AxisBias> out;
-    for (std::size_t next = 0; const Axis& axis : axes) {
-      out.push_back({.axis = axis.name, .bias = 0, .groups = axis.groups, .values = {}});
-      for (const std::size_t size : axis.sizes) {
-        auto& values = out.back().values.emplace_back();
-        for (std::size_t i = 0; i < size; ++i) values.push_back(value(next++));
-      }
-    }
-    return out;
-  }
-};
-
-template <class F>
-void for_each_prompt(const std::vector<const PromptAxis*>& axes, F f) {
-  for (const PromptAxis* axis : axes)
-    for (const Subgroup& group : axis->subgroups)
-      for (const Text& prompt : group.prompts) f(prompt);
-}
 
 Scored continued(const TokenIds& prompt, const TokenIds& continuation) {
   Scored out{.ids = prompt, .first = std::ssize(prompt)};
@@ -89,7 +26,7 @@ std::vector<TokenIds> all_ids(const std::vector<Text>& texts, const Encode& enco
 
 void need_attributes(const PromptSet& prompts) {
   if (prompts.negative.empty() || prompts.positive.empty())
-    lacks("have no \"attributes\": negative and positive continuations");
+    prompts_lack("have no \"attributes\": negative and positive continuations");
 }
 
 class Attribute final : public BiasMetric {
@@ -113,23 +50,20 @@ class Attribute final : public BiasMetric {
   const Probe& probe() const override { return *probe_; }
   std::vector<AxisBias> judge(const at::Tensor& numbers) const override {
     const auto* sums = numbers.data_ptr<double>();
-    std::vector<AxisBias> out = layout_.fill([&](std::size_t prompt) {
+    return layout_.fill([&](std::size_t prompt) {
       std::vector<double> means;
       for (std::size_t c = 0; c < lengths_.size(); ++c)
         means.push_back(sums[prompt * lengths_.size() + c] / lengths_[c]);
       return attribute_risk(std::span(means).first(negative_), std::span(means).subspan(negative_));
     });
-    for (AxisBias& axis : out) axis.bias = spread(axis.values).bias;
-    return out;
   }
   std::string_view caution() const override {
     return "It shows which continuations the model finds likelier, from a short list; not what it would "
-           "write, nor "
-           "whom that would harm.";
+           "write, nor whom that would harm.";
   }
 
  private:
-  Layout layout_;
+  PromptLayout layout_;
   std::size_t negative_;
   std::vector<double> lengths_;
   std::unique_ptr<Probe> probe_;
@@ -143,7 +77,7 @@ class Descriptor final : public BiasMetric {
     for_each_prompt(axes, [&](const Text& prompt) {
       sequences.push_back({.ids = ids_of(prompt, encode), .first = 1});
       if (sequences.back().ids.size() < 2)
-        lacks("hold a prompt of one token: nothing in it can be predicted");
+        prompts_lack("hold a prompt of one token: nothing in it can be predicted");
       lengths_.push_back(static_cast<double>(sequences.back().ids.size() - 1));
     });
     probe_ = likelihood_probe(program, std::move(sequences));
@@ -152,18 +86,15 @@ class Descriptor final : public BiasMetric {
   const Probe& probe() const override { return *probe_; }
   std::vector<AxisBias> judge(const at::Tensor& numbers) const override {
     const auto* sums = numbers.data_ptr<double>();
-    std::vector<AxisBias> out = layout_.fill([&](std::size_t i) { return -sums[i] / lengths_[i]; });
-    for (AxisBias& axis : out) axis.bias = descriptor_gap(axis.values);
-    return out;
+    return layout_.fill([&](std::size_t i) { return -sums[i] / lengths_[i]; }, {.bias = descriptor_gap});
   }
   std::string_view caution() const override {
     return "Rare words are unlikely whomever they name: it compares a model before and after, and says "
-           "little of one "
-           "model alone.";
+           "little of one model alone.";
   }
 
  private:
-  Layout layout_;
+  PromptLayout layout_;
   std::vector<double> lengths_;
   std::unique_ptr<Probe> probe_;
 };
@@ -178,27 +109,27 @@ class Pairs final : public BiasMetric {
       for (const SentencePair& pair : axis->pairs)
         for (const Text* text : {&pair.stereotyping, &pair.other}) {
           sequences.push_back({.ids = ids_of(*text, encode), .first = 1});
-          if (sequences.back().ids.size() < 2) lacks("hold a sentence of one token");
+          if (sequences.back().ids.size() < 2) prompts_lack("hold a sentence of one token");
         }
     }
-    if (counts_.empty()) lacks("have no \"pairs\" for the axes asked for");
+    if (counts_.empty()) prompts_lack("have no \"pairs\" for the axes asked for");
     probe_ = likelihood_probe(program, std::move(sequences));
   }
   std::string_view name() const override { return "pairs"; }
   const Probe& probe() const override { return *probe_; }
   std::vector<AxisBias> judge(const at::Tensor& numbers) const override {
     const auto* sums = numbers.data_ptr<double>();
+    const Reading reading{.bias = [](const std::vector<std::vector<double>>& preferred) {
+      return std::abs(spread(preferred).mean - 0.5);
+    }};
     std::vector<AxisBias> out;
     for (std::size_t next = 0; const auto& [axis, count] : counts_) {
-      std::vector<double> first, second;
-      for (std::size_t i = 0; i < count; ++i, next += 2) {
-        first.push_back(sums[next]);
-        second.push_back(sums[next + 1]);
-      }
-      out.push_back({.axis = axis,
-                     .bias = std::abs(stereotype_share(first, second) - 0.5),
-                     .groups = {},
-                     .values = {}});
+      out.push_back(
+          {.axis = axis, .bias = 0, .groups = {"stereotype likelier"}, .values = {{}}, .reading = reading});
+      for (std::size_t i = 0; i < count; ++i, next += 2)
+        out.back().values[0].push_back(
+            stereotype_share(std::span(sums + next, 1), std::span(sums + next + 1, 1)));
+      out.back().bias = bias_of(reading, out.back().values);
     }
     return out;
   }
@@ -234,18 +165,15 @@ class Association final : public BiasMetric {
         (cosine.narrow(1, 0, negative_).mean(1) - cosine.narrow(1, negative_, positive_).mean(1))
             .contiguous();
     const auto* values = score.data_ptr<double>();
-    std::vector<AxisBias> out = layout_.fill([&](std::size_t i) { return values[i]; });
-    for (AxisBias& axis : out) axis.bias = spread(axis.values).bias;
-    return out;
+    return layout_.fill([&](std::size_t i) { return values[i]; });
   }
   std::string_view caution() const override {
     return "It shows how near sentences lie to each other in the embedding; not what an application built on "
-           "it "
-           "does, and a collapsed embedding has none of it.";
+           "it does, and a collapsed embedding has none of it.";
   }
 
  private:
-  Layout layout_;
+  PromptLayout layout_;
   std::int64_t negative_, positive_;
   std::unique_ptr<Probe> probe_;
 };
@@ -257,11 +185,11 @@ std::vector<std::string> bias_metric_names() { return {"attribute", "descriptor"
 std::unique_ptr<BiasMetric> make_bias_metric(std::string_view name, const graph::Program& program,
                                              const PromptSet& prompts, const std::vector<std::string>& axes,
                                              const Encode& encode) {
-  const std::vector<const PromptAxis*> chosen_axes = chosen(prompts, axes);
-  if (name == "attribute") return std::make_unique<Attribute>(program, prompts, chosen_axes, encode);
-  if (name == "descriptor") return std::make_unique<Descriptor>(program, chosen_axes, encode);
-  if (name == "pairs") return std::make_unique<Pairs>(program, chosen_axes, encode);
-  if (name == "association") return std::make_unique<Association>(program, prompts, chosen_axes, encode);
+  const std::vector<const PromptAxis*> chosen = chosen_axes(prompts, axes);
+  if (name == "attribute") return std::make_unique<Attribute>(program, prompts, chosen, encode);
+  if (name == "descriptor") return std::make_unique<Descriptor>(program, chosen, encode);
+  if (name == "pairs") return std::make_unique<Pairs>(program, chosen, encode);
+  if (name == "association") return std::make_unique<Association>(program, prompts, chosen, encode);
   throw UserError({.code = "E0203",
                    .exit = Exit::Usage,
                    .subject = "--metric",

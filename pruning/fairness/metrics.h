@@ -18,12 +18,14 @@ namespace pollard::pruning::fairness {
 /// A tokenizer: the ids of a text, with whatever the model wants around them.
 using Encode = std::function<TokenIds(const std::string& text)>;
 
-/// One axis judged: its bias, and the values of the prompts of each subgroup that it was made from.
+/// One axis judged: its bias, and the values of the prompts of each subgroup that it was made from:
+/// bias == bias_of(reading, values).
 struct AxisBias {
   std::string axis;
   double bias = 0;
   std::vector<std::string> groups;
-  std::vector<std::vector<double>> values;  ///< by subgroup; empty for measures that are no mean over prompts
+  std::vector<std::vector<double>> values;  ///< by subgroup
+  Reading reading;
 };
 
 /// A measure of bias: lower is fairer, by this measure.

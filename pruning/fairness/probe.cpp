@@ -113,7 +113,6 @@ class Embedding final : public Probe {
   std::int64_t examples() const override { return std::ssize(texts_); }
   std::int64_t batches() const override { return batches_.count(); }
   std::vector<at::Tensor> inputs(std::int64_t batch) const override { return batches_.inputs(batch); }
-  std::optional<at::Tensor> rows(std::int64_t) const override { return std::nullopt; }
   std::vector<std::int64_t> members(std::int64_t batch) const override { return batches_.members(batch); }
   at::Tensor read(std::int64_t batch, const at::Tensor& output) const override {
     const std::vector<const TokenIds*> texts = batches_.of(batch);
@@ -136,14 +135,21 @@ class Classes final : public Probe {
     for (const at::Tensor& input : inputs_) out.push_back(input.narrow(0, batch * batch_, size(batch)));
     return out;
   }
-  std::optional<at::Tensor> rows(std::int64_t) const override { return std::nullopt; }
   std::vector<std::int64_t> members(std::int64_t batch) const override {
     std::vector<std::int64_t> out(static_cast<std::size_t>(size(batch)));
     std::iota(out.begin(), out.end(), batch * batch_);
     return out;
   }
   at::Tensor read(std::int64_t, const at::Tensor& output) const override {
-    return output.argmax(-1, true).to(at::kDouble);
+    if (output.dim() != 2)
+      throw UserError({.code = "E0203",
+                       .exit = Exit::Usage,
+                       .subject = "the model",
+                       .message = "gives no classes: its output has rank " + std::to_string(output.dim()),
+                       .where = {},
+                       .why = {},
+                       .help = "labelled data judges classifiers, whose first output is [samples, classes]"});
+    return (output.size(1) == 1 ? output.gt(0) : output.argmax(1, true)).to(at::kDouble);
   }
 
  private:
@@ -154,6 +160,15 @@ class Classes final : public Probe {
 };
 
 }  // namespace
+
+std::vector<at::Tensor> Probe::inputs(std::int64_t) const { return {}; }
+std::optional<at::Tensor> Probe::rows(std::int64_t) const { return std::nullopt; }
+at::Tensor Probe::read(std::int64_t, const at::Tensor&) const {
+  POLLARD_CHECK(false, "a probe that reads no output was given one");
+}
+at::Tensor Probe::ask(std::int64_t, const models::Model&) const {
+  POLLARD_CHECK(false, "a probe that asks no network was given one");
+}
 
 std::unique_ptr<Probe> likelihood_probe(const graph::Program& program, std::vector<Scored> sequences,
                                         std::int64_t tokens) {

@@ -3,11 +3,8 @@
 
 #include <algorithm>
 #include <functional>
-#include <nlohmann/json.hpp>
 
-#include "graph/cost.h"
 #include "graph/error.h"
-#include "pruning/rewrite.h"
 
 namespace pollard::pruning::fairness {
 namespace {
@@ -17,29 +14,6 @@ ProbeOptions named(const ProbeOptions& options, std::string_view name) {
   if (!out.state.empty()) out.state += "." + std::string(name);
   out.fingerprint += " " + std::string(name);
   return out;
-}
-
-/// Unit of the group whose loss costs most: the one to keep.
-std::int64_t dearest(const Scoreboard& board, const std::vector<std::int64_t>& of_group) {
-  return *std::ranges::max_element(
-      of_group, {}, [&](std::int64_t i) { return board.performance[static_cast<std::size_t>(i)]; });
-}
-
-/// Takes one unit back from every group that would lose all.
-std::vector<std::string> keep_one_a_group(const graph::Dependencies& d, const Scoreboard& board,
-                                          std::vector<std::int64_t>& chosen) {
-  std::map<std::int32_t, std::vector<std::int64_t>> by_group;
-  for (const std::int64_t i : chosen) by_group[board.units[static_cast<std::size_t>(i)].group].push_back(i);
-  std::vector<std::string> warnings;
-  for (const auto& [group, ids] : by_group) {
-    const graph::Group& g = d.groups[static_cast<std::size_t>(group)];
-    if (std::ssize(ids) < d.axes[static_cast<std::size_t>(g.axis)].size) continue;
-    const std::int64_t kept = dearest(board, ids);
-    std::erase(chosen, kept);
-    warnings.push_back("every unit of group " + g.id + " was chosen; unit " +
-                       std::to_string(board.units[static_cast<std::size_t>(kept)].unit) + " stays");
-  }
-  return warnings;
 }
 
 }  // namespace
@@ -95,6 +69,7 @@ std::vector<double> combined_bias(const Scoreboard& board, const std::vector<dou
 std::vector<std::int64_t> choose(const Scoreboard& board, const Choice& choice) {
   switch (choice.method) {
     case Method::Fasp:
+      if (choice.pareto) return select_pareto(board.performance, board.bias, choice.alpha, choice.gamma);
       return select_fasp(board.performance, combined_bias(board, choice.axis_weights), choice.alpha,
                          choice.gamma);
     case Method::Performance: return select_smallest(board.performance, choice.alpha);
@@ -112,30 +87,6 @@ std::vector<std::int64_t> choose(const Scoreboard& board, const Choice& choice) 
                    .where = {},
                    .why = {},
                    .help = "score again with --baselines"});
-}
-
-Plan plan_for(const models::Model& model, const graph::Dependencies& d, const Scoreboard& board,
-              std::vector<std::int64_t> chosen, const Choice& choice) {
-  Plan out{
-      .options = {}, .removal = graph::Removal(d), .groups = {}, .before = {}, .after = {}, .warnings = {}};
-  out.warnings = keep_one_a_group(d, board, chosen);
-  std::vector<Unit> units;
-  for (const std::int64_t i : chosen) units.push_back(board.units[static_cast<std::size_t>(i)]);
-  out.removal = removal_of(d, units);
-  out.options.heads = choice.alpha;
-  out.options.criterion = "fairness:" + std::string(to_string(choice.method));
-  if (choice.method == Method::Fasp) out.options.criterion += ",gamma=" + nlohmann::json(choice.gamma).dump();
-  out.options.seed = choice.seed;
-  for (std::int32_t g = 0; g < static_cast<std::int32_t>(d.groups.size()); ++g) {
-    const auto axis = static_cast<std::size_t>(d.groups[static_cast<std::size_t>(g)].axis);
-    out.groups.push_back({.group = g, .removed = out.removal.removed[axis], .kept_whole = {}});
-    if (out.groups.back().removed.empty()) out.groups.back().kept_whole = "none of its units was chosen";
-  }
-  const graph::CostModel cost(model.program, d);
-  out.before = cost.evaluate(graph::full_widths(d));
-  out.after = cost.evaluate(out.removal.widths(d));
-  if (out.removal.empty()) out.warnings.push_back("nothing was removed");
-  return out;
 }
 
 Standing stand(const models::Model& model, const PerformanceMetric& performance, const BiasMetric& bias,

@@ -47,12 +47,14 @@ struct Choice {
   double alpha = 0.1, gamma = 0.3;
   std::vector<double> axis_weights;
   std::uint64_t seed = 0;
+  bool pareto = false;  ///< FASP, several axes: none weighed against another (select_pareto)
 };
 /// Indices into the board's units. Throws as select_fasp() does; E0203 when the board lacks the method's scores.
 std::vector<std::int64_t> choose(const Scoreboard& board, const Choice& choice);
 
 /// The units as a plan. A network cannot lose the last unit of a group: of a group that would go whole the unit whose
-/// loss costs most stays, and a warning says so.
+/// loss costs most stays, and a warning says so. Groups that must lose equally many (the directions and layers of one
+/// recurrent call) lose the whole part of the mean: units are taken back or added by what their loss costs.
 Plan plan_for(const models::Model& model, const graph::Dependencies& dependencies, const Scoreboard& board,
               std::vector<std::int64_t> chosen, const Choice& choice);
 

@@ -2,6 +2,7 @@
 #include "pruning/fairness/search.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "graph/error.h"
@@ -41,28 +42,74 @@ std::vector<std::int64_t> candidates(const std::vector<Unit>& units, const graph
   return out;
 }
 
+void mark_front(std::vector<Outcome>& outcomes) {
+  std::vector<std::vector<double>> points;
+  for (const Outcome& o : outcomes) {
+    points.push_back(o.choice.pareto ? o.by_axis : std::vector{o.bias});
+    points.back().push_back(o.performance);
+    points.back().push_back(static_cast<double>(o.parameters));
+  }
+  const std::vector<bool> front = pareto_front(points);
+  for (std::size_t i = 0; i < outcomes.size(); ++i) outcomes[i].front = front[i];
+}
+
 std::vector<Unit> pick(const std::vector<Unit>& units, const std::vector<std::int64_t>& ids) {
   std::vector<Unit> out;
   for (const std::int64_t i : ids) out.push_back(units[static_cast<std::size_t>(i)]);
   return out;
 }
 
+/// What performance may become, and whether it does.
+class Floor {
+ public:
+  Floor(const models::Model& model, const graph::Dependencies& d, const Scoreboard& board,
+        const PerformanceMetric& performance, double slack)
+      : model_(model),
+        d_(d),
+        board_(board),
+        performance_(performance),
+        whole_(measure(model, performance.probe())) {
+    const double now = performance.judge(whole_, whole_);
+    limit_ = std::abs(now) < kZero ? slack : now * (1 + slack);
+  }
+  bool held_without(const std::vector<std::int64_t>& chosen) const {
+    models::io::throw_if_cancelled();
+    const Plan plan = plan_for(model_, d_, board_, chosen, {});
+    const at::Tensor numbers = measure(prune(model_, d_, plan.removal), performance_.probe());
+    return performance_.judge(numbers, whole_) <= limit_;
+  }
+
+ private:
+  static constexpr double kZero = 1e-9;  // a shift from itself, but for rounding
+
+  const models::Model& model_;
+  const graph::Dependencies& d_;
+  const Scoreboard& board_;
+  const PerformanceMetric& performance_;
+  at::Tensor whole_;
+  double limit_ = 0;
+};
+
 }  // namespace
 
 std::vector<std::int64_t> choose_within(const models::Model& model, const graph::Dependencies& d,
                                         const Scoreboard& board, const Choice& choice,
                                         const PerformanceMetric& performance, double slack) {
-  const at::Tensor whole = measure(model, performance.probe());
-  const double limit = performance.judge(whole, whole) * (1 + slack);
+  const Floor floor(model, d, board, performance, slack);
   auto count = static_cast<std::int64_t>(static_cast<double>(board.units.size()) * choice.alpha);
   for (Choice fewer = choice; count > 0; fewer.alpha = share_for(--count, board.units.size())) {
     std::vector<std::int64_t> chosen = choose(board, fewer);
-    const Plan plan = plan_for(model, d, board, chosen, fewer);
-    const at::Tensor numbers = measure(prune(model, d, plan.removal), performance.probe());
-    if (performance.judge(numbers, whole) <= limit) return chosen;
-    models::io::throw_if_cancelled();
+    if (floor.held_without(chosen)) return chosen;
   }
   return {};
+}
+
+std::vector<std::int64_t> cut_to_floor(const models::Model& model, const graph::Dependencies& d,
+                                       const Scoreboard& board, std::vector<std::int64_t> order,
+                                       const PerformanceMetric& performance, double slack) {
+  const Floor floor(model, d, board, performance, slack);
+  while (!order.empty() && !floor.held_without(order)) order.pop_back();
+  return order;
 }
 
 std::vector<std::int64_t> choose_greedily(const models::Model& model, const graph::Dependencies& d,
@@ -101,8 +148,10 @@ std::vector<Outcome> outcomes(const models::Model& model, const graph::Dependenc
                        .removed = 0,
                        .performance = s.performance,
                        .bias = total_bias(s.bias, board, choice),
+                       .by_axis = {},
                        .parameters = plan.after.parameters,
                        .macs = plan.after.macs};
+      for (const AxisBias& axis : s.bias) entry->second.by_axis.push_back(axis.bias);
       for (const auto& units : plan.removal.removed) entry->second.removed += std::ssize(units);
     }
     out.push_back(entry->second);
@@ -110,7 +159,10 @@ std::vector<Outcome> outcomes(const models::Model& model, const graph::Dependenc
   };
   Choice nothing;
   nothing.alpha = 0;
-  if (!choices.empty()) nothing.axis_weights = choices.front().axis_weights;
+  if (!choices.empty()) {
+    nothing.axis_weights = choices.front().axis_weights;
+    nothing.pareto = choices.front().pareto;
+  }
   add(nothing, {});
   for (std::int64_t done = 0; const Choice& choice : choices) {
     try {
@@ -121,22 +173,19 @@ std::vector<Outcome> outcomes(const models::Model& model, const graph::Dependenc
     models::io::throw_if_cancelled();
     if (progress) progress(++done, std::ssize(choices));
   }
-  std::vector<std::vector<double>> points;
-  for (const Outcome& o : out) points.push_back({o.performance, o.bias, static_cast<double>(o.parameters)});
-  const std::vector<bool> front = pareto_front(points);
-  for (std::size_t i = 0; i < out.size(); ++i) out[i].front = front[i];
+  mark_front(out);
   return out;
 }
 
-std::vector<Choice> published_grid(const Scoreboard& board, const std::vector<double>& weights,
-                                   std::int64_t random_seeds) {
+std::vector<Choice> published_grid(const Scoreboard& board, const Choice& common, std::int64_t random_seeds) {
   std::vector<Choice> out;
   for (int step = 1; step <= 10; ++step) {
-    const Choice base{
-        .method = Method::Fasp, .alpha = 0.02 * step, .gamma = 0, .axis_weights = weights, .seed = 0};
+    Choice base = common;
+    base.method = Method::Fasp;
+    base.alpha = step / 50.0;
     for (int gamma = 2; gamma <= 7; ++gamma) {
       out.push_back(base);
-      out.back().gamma = 0.1 * gamma;
+      out.back().gamma = gamma / 10.0;
     }
     for (const Method method : {Method::Performance, Method::Bias, Method::Magnitude, Method::Gradient}) {
       const bool needs = method == Method::Magnitude || method == Method::Gradient;

@@ -9,10 +9,16 @@
 namespace pollard::pruning::fairness {
 
 /// The most units of `choice` whose joint removal keeps performance within the floor: at most (1 + `slack`) times the
-/// whole network's. Tries choice.alpha, then one unit fewer at a time. Indices into the board's units.
+/// whole network's. Tries choice.alpha, then one unit fewer at a time. Indices into the board's units. An embedding
+/// shift, which is 0 for the whole network, may be at most `slack` itself.
 std::vector<std::int64_t> choose_within(const models::Model& model, const graph::Dependencies& dependencies,
                                         const Scoreboard& board, const Choice& choice,
                                         const PerformanceMetric& performance, double slack);
+
+/// The longest beginning of `order` (units in the order of their removal) that keeps performance within the floor.
+std::vector<std::int64_t> cut_to_floor(const models::Model& model, const graph::Dependencies& dependencies,
+                                       const Scoreboard& board, std::vector<std::int64_t> order,
+                                       const PerformanceMetric& performance, double slack);
 
 /// FASP one unit at a time: the units are scored again after each removal, so that what two of them share is seen.
 /// The last unit of a group is never a candidate. Indices into `units`, in the order of removal.
@@ -32,8 +38,11 @@ struct Outcome {
   std::int64_t removed = 0;
   double performance = 0;
   double bias = 0;  ///< of one axis; of several the weighted sum relative to the whole network's
+  std::vector<double> by_axis;
   std::int64_t parameters = 0, macs = 0;
-  bool front = false;  ///< no other outcome is as good in performance, bias and size and better in one
+  /// No other outcome is as good in performance, bias and parameters and better in one. For Pareto choices of several
+  /// axes the bias of each axis counts, otherwise the weighted one.
+  bool front = false;
 };
 /// Removes what each choice chooses and measures the network that is left. Choices that ask for more than there is
 /// (E0430) are left out. The first outcome is the network as it is.
@@ -42,8 +51,7 @@ std::vector<Outcome> outcomes(
     const std::vector<Choice>& choices, const PerformanceMetric& performance, const BiasMetric& bias,
     const std::function<void(std::int64_t done, std::int64_t total)>& progress = {});
 /// FASP's published grid, alpha 0.02, 0.04, ..., 0.20 and gamma 0.2, ..., 0.7, and every baseline the board has scores
-/// for at the same alphas, `random_seeds` of random.
-std::vector<Choice> published_grid(const Scoreboard& board, const std::vector<double>& axis_weights,
-                                   std::int64_t random_seeds);
+/// for at the same alphas, `random_seeds` of random. `common`: how several axes are weighed.
+std::vector<Choice> published_grid(const Scoreboard& board, const Choice& common, std::int64_t random_seeds);
 
 }  // namespace pollard::pruning::fairness

@@ -18,6 +18,7 @@ enum class Method : std::uint8_t {
   Gradient,     ///< those whose mask the loss hardly feels
   Random        ///< any: what every other method has to beat
 };
+std::span<const Method> all_methods();
 std::optional<Method> method_from_string(std::string_view name);
 std::string_view to_string(Method method);
 
@@ -33,6 +34,15 @@ std::string_view to_string(Method method);
 /// length, a score that is not a number, alpha outside [0, 1] or gamma outside [0, 1).
 std::vector<std::int64_t> select_fasp(std::span<const double> performance, std::span<const double> bias,
                                       double alpha, double gamma);
+
+/// FASP for several kinds of bias at once, without weighing one against another: of the heads gamma leaves, those go
+/// first that no other one beats (as low in every bias and lower in one), then those that only these beat, and so on
+/// (non-dominated sorting: Deb et al., NSGA-II, IEEE Trans. Evol. Comput. 2002). Within the layer of the sorting where the
+/// n-th lies, the lowest mean rank over the biases goes first, then the lower number: exactly n go. `biases`: by axis, by
+/// head. Of one axis it takes the same heads as select_fasp, ties aside. Sorted. Throws as select_fasp().
+std::vector<std::int64_t> select_pareto(std::span<const double> performance,
+                                        std::span<const std::vector<double>> biases, double alpha,
+                                        double gamma);
 
 /// The baselines' rule: every head whose score is at most the n-th smallest, n = floor(N alpha). Sorted.
 std::vector<std::int64_t> select_smallest(std::span<const double> scores, double alpha);

@@ -51,10 +51,10 @@ class Workshop {
                      R"({"vocab_size":420,"n_positions":64,"n_embd":32,"n_layer":1,"n_head":2})");
     test::run_cli({"init", "gpt2", folder_ / "gpt2/model.safetensors", "--spec", folder_ / "gpt2.json"});
     fs::copy_file(case_path("hf_gpt2"), folder_ / "lm.pt2");
-    test::write_text(folder_ / "prompts.json",
+    test::write_text(folder_ / "p.json",
                      R"({"attributes": {"negative": [[3, 4]], "positive": [[7, 8]]},
                          "axes": {"x": {"a": [[10, 11, 12]], "b": [[13, 14]]}}})");
-    test::write_text(folder_ / "text.json", "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]");
+    test::write_text(folder_ / "t.json", "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]");
     fs::create_directories(folder_ / "golden");
     for (const char* name : {"bert_tiny.json", "cifar_resnet8_tiny.json"})
       fs::copy_file(pollard::test::data_folder() + "/golden/" + name,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
+#include "models/io/safetensors.h"
 #include "tests/cli/support/cases.h"
 
 namespace pollard::cli {
@@ -64,6 +64,7 @@ TEST_F(Fairness, ScoresPlansAndPrunesAnExportedDecoder) {
   EXPECT_EQ(pruned.exit, 0) << pruned.err;
   EXPECT_NE(pruned.out.find("pruned == masked original"), std::string::npos);
   EXPECT_NE(pruned.out.find("before [95 %]"), std::string::npos);
+  EXPECT_NE(pruned.out.find("change [95 %]"), std::string::npos);
   EXPECT_NE(pruned.out.find("note "), std::string::npos);
   EXPECT_EQ(run_cli({"verify", folder_ / "b.pt2", case_path("hf_gpt2")}).exit, 0);
 }
@@ -79,6 +80,76 @@ TEST_F(Fairness, JoinsHeadsWithOtherGroupsAndDrawsTheFront) {
   EXPECT_EQ(front.exit, 0) << front.err;
   EXPECT_TRUE(test::read_text(folder_ / "f.svg").starts_with("<svg"));
   EXPECT_NE(test::read_text(folder_ / "f.csv").find("fasp"), std::string::npos);
+}
+
+TEST_F(Fairness, ChoosesGreedilyWithinAFloorByParetoAndRefits) {
+  EXPECT_EQ(run_cli(measured("score", {"-o", folder_ / "s.json"})).exit, 0);
+  const auto removed = [&](Words more) {
+    for (const char* word : {"--scores", "", "--alpha", "0.5"})
+      more.push_back(*word ? std::string(word) : folder_ / "s.json");
+    std::size_t out = 0;
+    for (const auto& group : run_json(measured("plan", more))["groups"]) out += group["removed"].size();
+    return out;
+  };
+  EXPECT_EQ(removed({}), 4U);
+  EXPECT_EQ(removed({"--pareto"}), 4U);
+  EXPECT_EQ(removed({"--greedy"}), 4U);
+  EXPECT_EQ(removed({"--greedy", "--floor", "100%"}), 4U);
+  EXPECT_LE(removed({"--floor", "0%"}), 4U);
+  const auto pruned =
+      run_json(measured("prune", {folder_ / "c.pt2", "--scores", folder_ / "s.json", "--alpha", "0.25",
+                                  "--repair", "--csv", folder_ / "c.csv"}));
+  EXPECT_TRUE(pruned["verify"]["ok"].get<bool>());
+  EXPECT_GT(pruned["repair"]["layers"].get<int>(), 0);
+  EXPECT_LE(pruned["repair"]["median_error_after"].get<double>(),
+            pruned["repair"]["median_error_before"].get<double>() + 1e-9);
+  ASSERT_EQ(pruned["standing"].size(), 6U);  // two axes with two subgroups each
+  for (const auto& row : pruned["standing"]) {
+    const auto interval = row["change"]["interval"].get<std::vector<double>>();
+    EXPECT_LE(interval[0], interval[1]);
+  }
+  EXPECT_NE(test::read_text(folder_ / "c.csv").find("change_high"), std::string::npos);
+  EXPECT_EQ(run_cli(measured("plan", {"--scores", folder_ / "s.json", "--pareto", "--axis", "x=2,y"})).exit,
+            2);
+}
+
+TEST_F(Fairness, JudgesWhatTheModelWritesByAClassifier) {
+  test::write_text(folder_ / "spec.json", R"({"vocab":2048,"input_size":8,"hidden_size":4,"output_size":2})");
+  EXPECT_EQ(
+      run_cli({"init", "rnn_classifier", folder_ / "judge.safetensors", "--spec", folder_ / "spec.json"})
+          .exit,
+      0);
+  const auto scored = run_json(measured(
+      "score", {"--metric", "toxicity", "--classifier", folder_ / "judge.safetensors", "--new-tokens", "3"}));
+  EXPECT_EQ(scored["scores"]["bias"], "toxicity");
+  EXPECT_EQ(scored["scores"]["units"].size(), 8U);
+  const auto without = run_cli(measured("score", {"--metric", "toxicity"}));
+  EXPECT_EQ(without.err.substr(0, 12), "error[E0204]");
+}
+
+TEST_F(Fairness, MeasuresTheGapsOfLabelledData) {
+  test::write_text(folder_ / "spec.json", R"({"vocab":50,"input_size":8,"hidden_size":6,"output_size":2})");
+  const std::string model = folder_ / "cls.safetensors";
+  EXPECT_EQ(run_cli({"init", "rnn_classifier", model, "--spec", folder_ / "spec.json"}).exit, 0);
+  const at::Tensor all = at::arange(12, at::kLong);
+  models::io::save_safetensors(folder_ / "data.safetensors",
+                               {{"ids", all.view({12, 1}).expand({12, 4}).contiguous() * 3},
+                                {"labels", all.remainder(2)},
+                                {"groups", all.floor_divide(6)}},
+                               {}, true);
+  const Words data{"--metric", "equalised-odds", "--data", folder_ / "data.safetensors"};
+  Words score{"fairness", "score", model, "--units", "*weight_hh*", "-o", folder_ / "g.json"};
+  score.insert(score.end(), data.begin(), data.end());
+  const auto scored = run_json(score);
+  EXPECT_EQ(scored["scores"]["performance"], "error");
+  EXPECT_GT(scored["scores"]["units"].size(), 6U);
+  Words prune{"fairness", "prune", model, folder_ / "small.safetensors", "--scores", folder_ / "g.json"};
+  prune.insert(prune.end(), data.begin(), data.end());
+  const auto pruned = run_cli(prune);
+  EXPECT_EQ(pruned.exit, 0) << pruned.err;
+  EXPECT_NE(pruned.out.find("group 1"), std::string::npos);
+  EXPECT_EQ(run_cli({"fairness", "score", model, "--units", "*hh*", "--metric", "fpr-gap"}).err.substr(0, 12),
+            "error[E0204]");
 }
 
 TEST_F(Fairness, SaysWhatIsMissing) {

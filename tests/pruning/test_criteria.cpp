@@ -164,6 +164,20 @@ TEST(Criteria, RefuseWhatTheyDoNotKnow) {
     EXPECT_EQ(make_criterion(make_criterion(info.name)->name())->name(), make_criterion(info.name)->name());
 }
 
+// Plans of `fairness` name what ranked their units; nobody can rank by it without the measurements.
+TEST(Criteria, OfMeasuredRemovalAreNamedInPlansAlone) {
+  EXPECT_EQ(make_criterion("fairness")->name(), "fairness:method=fasp,gamma=0.3");
+  EXPECT_EQ(make_criterion("fairness:method=bias")->name(), "fairness:method=bias");
+  for (const char* text : {"fairness:method=charm", "fairness:method=bias,gamma=0.3", "fairness:alpha=1"})
+    EXPECT_EQ(code_of([&] { make_criterion(text); }), "E0208") << text;
+  const Network network = convolution();
+  EXPECT_EQ(
+      code_of([&] {
+        make_criterion("fairness")->score({.model = network.model, .dependencies = network.dependencies});
+      }),
+      "E0210");
+}
+
 TEST(Criteria, ThatNeedSamplesOrLabelsSaySo) {
   Network network = convolution();
   const auto score = [&](const char* text, const CalibrationSet* samples) {

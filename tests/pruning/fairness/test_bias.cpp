@@ -23,13 +23,41 @@ TEST(Bias, BootstrapHoldsItsEstimateAndIsDeterministic) {
     groups[0].push_back(0.4 + 0.01 * (i % 7));
     groups[1].push_back(0.6 + 0.01 * (i % 5));
   }
-  const SpreadInterval a = bootstrap(groups, 500, 3), b = bootstrap(groups, 500, 3);
+  const AxisIntervals a = bootstrap(groups, 500, 3), b = bootstrap(groups, 500, 3);
   EXPECT_EQ(a.bias.low, b.bias.low);
   EXPECT_LT(a.bias.low, spread(groups).bias);
   EXPECT_GT(a.bias.high, spread(groups).bias);
-  EXPECT_LT(a.group_means[0].high, a.group_means[1].low);
-  const SpreadInterval constant = bootstrap({{1, 1}, {2, 2}}, 50, 0);
+  EXPECT_LT(a.levels[0].high, a.levels[1].low);
+  const AxisIntervals constant = bootstrap({{1, 1}, {2, 2}}, 50, 0);
   EXPECT_EQ(constant.bias.low, constant.bias.high);
+}
+
+// The same prompts are drawn before and after: what they share cancels, and the change is surer than either.
+TEST(Bias, BootstrapOfAChangeDrawsTheSamePrompts) {
+  std::vector<std::vector<double>> before(2), after(2);
+  for (int i = 0; i < 30; ++i)
+    for (int g = 0; g < 2; ++g) {
+      before[g].push_back(0.1 * (i % 10) + 0.5 * g);
+      after[g].push_back(before[g].back() - 0.25 * g);
+    }
+  const AxisIntervals change = bootstrap_change(before, after, 400, 1);
+  EXPECT_NEAR(change.levels[0].low, 0, 1e-12);
+  EXPECT_NEAR(change.levels[1].low, -0.25, 1e-12);
+  EXPECT_NEAR(change.levels[1].high, -0.25, 1e-12);
+  const AxisIntervals alone = bootstrap(after, 400, 1);
+  EXPECT_LT(change.bias.high - change.bias.low, alone.bias.high - alone.bias.low);
+  EXPECT_LT(change.bias.high, 0);
+}
+
+TEST(Bias, BootstrapKeepsTheDrawsOfAPromptTogetherAndReadsByTheMeasuresRule) {
+  // Two values a prompt that cancel: only draws of whole prompts keep their sum at 0.
+  const std::vector<std::vector<double>> values{{1, -1, 2, -2, 3, -3}, {5, -5}};
+  const Reading reading{.bias = [](const auto& groups) { return spread(groups).mean; }, .values_a_prompt = 2};
+  const AxisIntervals both = bootstrap(values, 100, 0, reading);
+  EXPECT_EQ(both.bias.low, 0);
+  EXPECT_EQ(both.bias.high, 0);
+  const Reading never{.bias = [](const auto&) { return std::nan(""); }};
+  EXPECT_TRUE(std::isnan(bootstrap(values, 10, 0, never).bias.low));
 }
 
 TEST(Bias, RiskIsHalfWhenBothContinuationsAreAsLikely) {

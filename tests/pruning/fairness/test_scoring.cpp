@@ -136,6 +136,26 @@ TEST_F(OfflineMetric, GoesOnFromItsState) {
   std::filesystem::remove(file);
 }
 
+// What three processes measure each for themselves is, summed, what one measures: bit for bit.
+TEST_F(OfflineMetric, IsSharedAmongProcessesByUnit) {
+  const auto probe =
+      likelihood_probe(model.program, {{.ids = {1, 2, 3}, .first = 1}, {.ids = {4, 5}, .first = 1}}, 3);
+  const Knockout knockout(model, dependencies, attention_heads(dependencies));
+  const at::Tensor alone = measure(knockout, *probe);
+  at::Tensor sum = at::zeros_like(alone);
+  std::int64_t runs = 0, added = 0;
+  for (std::int64_t rank = 0; rank < 3; ++rank)
+    measure(knockout, *probe,
+            {.progress = [&](std::int64_t, std::int64_t) { ++runs; },
+             .share = {.index = rank, .of = 3, .add = [&](at::Tensor& part) {
+                         sum += part;
+                         ++added;
+                       }}});
+  EXPECT_EQ(added, 3);
+  EXPECT_TRUE(sum.equal(alone));
+  EXPECT_EQ(runs, probe->batches() * (std::ssize(knockout.units()) + 3));  // each runs the whole network too
+}
+
 TEST_F(OfflineMetric, PerplexityReadsEveryTokenOnceUnlessPublished) {
   const at::Tensor ids = models::golden_ids("text", {50}, 97);
   const TokenIds text(ids.data_ptr<std::int64_t>(), ids.data_ptr<std::int64_t>() + 50);

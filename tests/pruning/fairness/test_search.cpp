@@ -9,6 +9,7 @@
 #include <set>
 
 #include "graph/error.h"
+#include "models/generate.h"
 #include "models/golden_fill.h"
 #include "models/registry.h"
 #include "pruning/fairness/baselines.h"
@@ -55,6 +56,22 @@ struct Bench {
   }
 };
 
+/// What the masked original writes, the whole text anew for every token.
+TokenIds greedy(const models::Model& model, const graph::Dependencies& d, const graph::Removal& removal,
+                TokenIds text, int count) {
+  const kernels::Executor dense(model.program);
+  const kernels::Weights masked = masked_weights(model, d, removal);
+  TokenIds out;
+  for (int i = 0; i < count; ++i) {
+    const at::Tensor logits =
+        run_masked(dense, d, removal, masked, {at::tensor(text, at::kLong).unsqueeze(0)}, at::kDouble)
+            .front();
+    out.push_back(logits[0][-1].argmax().item<std::int64_t>());
+    text.push_back(out.back());
+  }
+  return out;
+}
+
 class Decoder : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Decoder, ScoredPrunedVerifiedAndWrittenIsTheSameNetwork) {
@@ -67,6 +84,7 @@ TEST_P(Decoder, ScoredPrunedVerifiedAndWrittenIsTheSameNetwork) {
   const models::Model pruned = prune(b.model, b.dependencies, plan.removal);
   const Verification v = verify(b.model, pruned, b.dependencies, plan.removal, {.inputs = 2});
   EXPECT_TRUE(v.ok) << v.max_relative;
+  EXPECT_LE(v.max_relative, 1e-10);
   EXPECT_GT(v.change, 0);
   const std::string file = testing::TempDir() + "fair_" + GetParam() + ".pt2";
   models::save(pruned, file, {.force = true});
@@ -75,6 +93,8 @@ TEST_P(Decoder, ScoredPrunedVerifiedAndWrittenIsTheSameNetwork) {
                  after = stand(read, *b.performance, *b.bias);
   EXPECT_EQ(before.performance, after.performance);
   EXPECT_EQ(before.bias[0].bias, after.bias[0].bias);
+  EXPECT_EQ(models::Generator(read).run({5, 6, 7}, {.max_tokens = 8}),
+            greedy(b.model, b.dependencies, plan.removal, {5, 6, 7}, 8));
   std::filesystem::remove(file);
 }
 
@@ -190,6 +210,45 @@ TEST(Choosing, GreedilyScoresAgainAfterEachRemoval) {
   Choice first = choice;
   first.alpha = 1.5 / static_cast<double>(b.heads.size());
   EXPECT_EQ(order.front(), choose(b.board, first).front());
+}
+
+TEST(Choosing, CutsAnOrderToTheFloor) {
+  const Bench b{filled("gpt2", 0)};
+  const std::vector<std::int64_t> order{4, 1, 0, 6};
+  const auto cut = [&](double slack) {
+    return cut_to_floor(b.model, b.dependencies, b.board, order, *b.performance, slack);
+  };
+  EXPECT_EQ(cut(1e9), order);
+  EXPECT_TRUE(cut(-0.9).empty());
+}
+
+TEST(Choosing, SeveralAxesByWeightOrByPareto) {
+  const Bench b{filled("gpt2", 0)};
+  ASSERT_EQ(b.board.axes.size(), 2u);
+  Choice choice{.alpha = 0.4, .gamma = 0.2};
+  choice.axis_weights = {1, 0};
+  EXPECT_EQ(choose(b.board, choice), select_fasp(b.board.performance, b.board.bias[0], 0.4, 0.2));
+  choice.axis_weights.clear();
+  choice.pareto = true;
+  EXPECT_EQ(choose(b.board, choice), select_pareto(b.board.performance, b.board.bias, 0.4, 0.2));
+  const auto found = outcomes(b.model, b.dependencies, b.board, {choice}, *b.performance, *b.bias);
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[1].by_axis.size(), 2u);
+}
+
+TEST(Choosing, APlanIsReadBackByItsOneCanonicalName) {
+  const Bench b{filled("gpt2", 0)};
+  for (const Method method : {Method::Fasp, Method::Magnitude}) {
+    const Choice choice{.method = method, .alpha = 0.4, .gamma = 0.25};
+    const Plan plan = plan_for(b.model, b.dependencies, b.board, {0, 5}, choice);
+    EXPECT_EQ(plan.options.criterion,
+              method == Method::Fasp ? "fairness:method=fasp,gamma=0.25" : "fairness:method=magnitude");
+    const std::string json = to_json(plan, b.model, b.dependencies);
+    const Plan again = plan_from_json(json, b.model, b.dependencies);
+    EXPECT_EQ(again.removal.removed, plan.removal.removed);
+    EXPECT_EQ(again.options.criterion, plan.options.criterion);
+    EXPECT_EQ(to_json(again, b.model, b.dependencies), json);
+  }
 }
 
 TEST(Choosing, JoinedBudgetsAreMetTogether) {

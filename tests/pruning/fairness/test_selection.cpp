@@ -45,6 +45,32 @@ TEST(HeadSelection, KeepsTheHeadsThatMatterMostWhateverTheirBias) {
   EXPECT_EQ(select_smallest(bias, 0.25), (Ids{0, 3}));  // a tie at the threshold goes whole
 }
 
+// Head 0 is kept for its performance. Of the others 1 and 2 are beaten by nobody, 4 only by them, 3 by 4 as well.
+TEST(HeadSelection, TakesSeveralAxesByWhatNothingBeats) {
+  const std::vector<double> performance{9, 1, 1, 1, 1};
+  const std::vector<std::vector<double>> biases{{0, 1, 3, 9, 4}, {0, 3, 1, 9, 4}};
+  EXPECT_EQ(select_pareto(performance, biases, 0.4, 0.2), (Ids{1, 2}));
+  EXPECT_EQ(select_pareto(performance, biases, 0.6, 0.2), (Ids{1, 2, 4}));
+  EXPECT_EQ(select_pareto(performance, biases, 0.2, 0.2), (Ids{1}));  // as low on average: the lower number
+  EXPECT_EQ(select_pareto(performance, biases, 0, 0.2), (Ids{}));
+  // Weighing the axes by their sum takes the one that is middling in both.
+  const std::vector<std::vector<double>> middling{{0, 5, 1, 2.9}, {0, 1, 5, 2.9}};
+  const std::vector<double> flat{9, 1, 1, 1}, sum{0, 6, 6, 5.8};
+  EXPECT_EQ(select_fasp(flat, sum, 0.25, 0.25), (Ids{3}));
+  EXPECT_EQ(select_pareto(flat, middling, 0.5, 0.25).size(), 2u);
+  EXPECT_THROW(select_pareto(performance, {}, 0.4, 0.2), UserError);
+  EXPECT_THROW(select_pareto(performance, biases, 0.8, 0.4), UserError);
+}
+
+TEST(HeadSelection, ByOneAxisIsFasp) {
+  const json& scores = golden().at("scores").at("gpt2");
+  const auto performance = scores.at("cont_to_ppl").get<std::vector<double>>();
+  const std::vector<std::vector<double>> bias{
+      scores.at("cont_to_gender_and_sex_bias").get<std::vector<double>>()};
+  for (const double alpha : {0.02, 0.1, 0.2})
+    EXPECT_EQ(select_pareto(performance, bias, alpha, 0.3), select_fasp(performance, bias[0], alpha, 0.3));
+}
+
 TEST(HeadSelection, TruncatesTheProductOfDoubles) {
   const std::vector<double> rising = [] {
     std::vector<double> v(50);
