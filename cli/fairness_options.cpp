@@ -45,7 +45,7 @@ void add_measuring(CLI::App& app, FairnessArguments& a) {
   Heading measure(app, "Measure"), more(app, "More");
   measure.option("--prompts", a.prompts, "FILE", "JSON of axes, subgroups and prompts");
   measure.option("--text", a.text, "FILE", "what performance is measured on");
-  measure.option("--metric", a.metric, "NAME", "the kind of bias; a wrong NAME lists them")
+  measure.option("--metric", a.metric, "NAME", "bias; a wrong NAME lists them")
       ->check(CLI::IsMember(metric_names()));
   measure.option("--axis", a.axes, "NAMES", "these axes: 'religion=2,gender'; weights if given");
   measure.option("--data", a.data, "FILE", "labelled examples and groups, for the gaps");
@@ -70,7 +70,7 @@ void add_measuring(CLI::App& app, FairnessArguments& a) {
 void add_choosing(CLI::App& app, FairnessArguments& a) {
   Heading choose(app, "Choose"), more(app, "More");
   choose.option("--scores", a.scores, "FILE", "what score -o wrote");
-  choose.option("--method", a.method, "NAME", "fasp, or a baseline; a wrong NAME lists them")
+  choose.option("--method", a.method, "NAME", "how; a wrong NAME lists them")
       ->check(CLI::IsMember(method_names()));
   choose.option("--alpha", a.alpha, "R", "share of the heads to remove");
   choose.option("--gamma", a.gamma, "R", "share kept because they matter most");

@@ -24,10 +24,10 @@ TokenIds ids(const std::string& name, std::int64_t count, std::int64_t vocabular
   return {t.data_ptr<std::int64_t>(), t.data_ptr<std::int64_t>() + count};
 }
 
-/// 24 prompts of 10 tokens with 8 continuations of 6: the shape of an attribute measurement.
+/// 8 prompts of 10 tokens with 8 continuations of 6: the shape of an attribute measurement.
 std::vector<Scored> attribute_sequences(std::int64_t vocabulary) {
   std::vector<Scored> out;
-  for (int p = 0; p < 24; ++p)
+  for (int p = 0; p < 8; ++p)
     for (int c = 0; c < 8; ++c) {
       Scored s{.ids = ids("prompt" + std::to_string(p), 10, vocabulary), .first = 10};
       const TokenIds more = ids("continuation" + std::to_string(c), 6, vocabulary);
@@ -66,9 +66,9 @@ int main(int argc, char** argv) {
     std::printf("%zu of %zu heads, %d threads\n", heads.size(), all.size(), at::get_num_threads());
     const Knockout knockout(model, d, heads);
     const std::int64_t vocabulary = 5000;
-    compare("attribute, 192 sequences", knockout,
+    compare("attribute, 64 sequences", knockout,
             *likelihood_probe(model.program, attribute_sequences(vocabulary)));
-    const TokenIds text = ids("text", 1024, vocabulary);
+    const TokenIds text = ids("text", 640, vocabulary);
     compare("perplexity, half strides", knockout,
             make_perplexity(model.program, text, {.window = 256, .stride = 128})->probe());
     compare("perplexity, published", knockout,

@@ -17,6 +17,7 @@
 #include "cli/ui/quantity.h"
 #include "cli/ui/text.h"
 #include "pruning/fairness/baselines.h"
+#include "pruning/fairness/world_share.h"
 
 namespace pollard::cli {
 namespace {
@@ -28,6 +29,7 @@ struct Measured {
   AnalysedModel model;
   std::optional<Meters> meters;  // when prompts were given
   fairness::Scoreboard board;
+  bool first = true;  // of the processes that measured together: the one that goes on with the result
 };
 
 // Gradients of the loss a token; of an encoder, which has none, of its embedding along seeded random directions.
@@ -39,7 +41,7 @@ std::vector<double> gradients(const Arguments& a, const AnalysedModel& m,
 }
 
 fairness::Scoreboard score(const Arguments& a, const AnalysedModel& m, const Meters& meters,
-                           Context& context) {
+                           const fairness::Share& share, Context& context) {
   const std::vector<fairness::Unit> units =
       a.units.empty() ? fairness::attention_heads(m.dependencies)
                       : fairness::units_matching(m.model, m.dependencies, split(a.units, ','));
@@ -52,10 +54,11 @@ fairness::Scoreboard score(const Arguments& a, const AnalysedModel& m, const Met
       "score", runs * (meters.performance->probe().batches() + meters.bias->probe().batches()), "runs");
   const fairness::ProbeOptions options{.progress = [&](std::int64_t, std::int64_t) { progress.advance(); },
                                        .state = a.resume,
-                                       .fingerprint = fingerprint(a, m.model.sha256, context.globals().seed)};
+                                       .fingerprint = fingerprint(a, m.model.sha256, context.globals().seed),
+                                       .share = share};
   fairness::Scoreboard board =
       fairness::score_units(knockout, m.dependencies, *meters.performance, *meters.bias, options);
-  if (a.baselines) {
+  if (a.baselines && share.index == 0) {
     board.baselines["magnitude"] = fairness::magnitude_scores(m.model, m.dependencies, units);
     board.baselines["gradient"] = gradients(a, m, units, context.globals().seed);
   }
@@ -63,13 +66,17 @@ fairness::Scoreboard score(const Arguments& a, const AnalysedModel& m, const Met
 }
 
 Measured prepare(const Arguments& a, Context& context) {
-  Measured out{.model = load_and_analyse(a.model, a.input), .meters = {}, .board = {}};
+  const fairness::Share share = fairness::world_share();
+  Measured out{
+      .model = load_and_analyse(a.model, a.input), .meters = {}, .board = {}, .first = share.index == 0};
   require_finite(out.model.model);
+  if (!a.scores.empty() && !out.first) return out;
   if (can_measure(a) || a.scores.empty() || a.action == "front")
     out.meters = make_meters(a, out.model.model.program, context.globals().seed);
-  out.board = a.scores.empty() ? score(a, out.model, *out.meters, context)
+  out.board = a.scores.empty() ? score(a, out.model, *out.meters, share, context)
                                : fairness::scoreboard_from_json(read_text_file(a.scores), out.model.model,
                                                                 out.model.dependencies, a.scores);
+  if (!out.first) return out;
   context.report(fmt::format("whole     {} {:.6g}", out.board.performance_name, out.board.performance_whole));
   for (std::size_t i = 0; i < out.board.axes.size(); ++i)
     context.report(fmt::format("          {} bias, {} {:.6g}", out.board.bias_name, out.board.axes[i],
@@ -83,6 +90,7 @@ void write_table(const Arguments& a, const Table& table) {
 
 Exit run_score(const Arguments& a, Context& context) {
   const Measured m = prepare(a, context);
+  if (!m.first) return Exit::Ok;
   const std::string json = fairness::to_json(m.board);
   if (!a.output.empty()) write_text_file(a.output, json + "\n", a.force);
   write_table(a, score_table(m.board));
@@ -131,6 +139,7 @@ pruning::Plan choose(const Arguments& a, const Measured& m, Context& context) {
 
 Exit run_plan(const Arguments& a, Context& context) {
   const Measured m = prepare(a, context);
+  if (!m.first) return Exit::Ok;
   const pruning::Plan plan = choose(a, m, context);
   const std::string json = pruning::to_json(plan, m.model.model, m.model.dependencies);
   if (!a.output.empty()) write_text_file(a.output, json + "\n", a.force);
@@ -160,6 +169,7 @@ Exit run_prune(const Arguments& a, Context& context) {
   if (a.out.empty()) throw usage_error("E0204", "fairness prune", "needs OUT: where the smaller model goes");
   models::check_save_path(a.out, {a.model}, a.force);
   const Measured m = prepare(a, context);
+  if (!m.first) return Exit::Ok;
   const pruning::Plan plan = choose(a, m, context);
   report_plan(plan, m.model.dependencies, context);
   context.print(change_table(plan));
@@ -177,6 +187,7 @@ Exit run_prune(const Arguments& a, Context& context) {
 
 Exit run_front(const Arguments& a, Context& context) {
   const Measured m = prepare(a, context);
+  if (!m.first) return Exit::Ok;
   const auto grid = fairness::published_grid(m.board, parse_choice(a, 0), 5);
   Progress progress = context.progress("front", std::ssize(grid), "choices");
   const auto outcomes =
