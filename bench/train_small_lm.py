@@ -3,11 +3,11 @@
 """Trains a small GPT-2 on one thread, for docs/fairness.md, and stores it as its library would.
 
     bible -f -l 0 gen1:1-rev22:21 > kjv.txt        # Debian packages bible-kjv, bible-kjv-text
-    train_small_lm.py kjv.txt OUT_FOLDER [--steps 1500]
+    train_small_lm.py kjv.txt OUT_FOLDER [--steps 600]
 
 The text is the King James Version of 1611, whose copyright has expired. OUT_FOLDER gets model.safetensors, config.json,
 vocab.json, merges.txt (byte-level BPE learnt here), and score.txt and judge.txt: chapters that were not trained on, to
-choose heads by and to judge the choice by. Seed 0; 1,500 steps take a thread a few minutes.
+choose heads by and to judge the choice by. Seed 0; 600 steps take a thread a few minutes.
 """
 import argparse
 import collections
@@ -171,7 +171,7 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("text")
     arguments.add_argument("out")
-    arguments.add_argument("--steps", type=int, default=1500)
+    arguments.add_argument("--steps", type=int, default=600)
     a = arguments.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -14,6 +14,7 @@
 #include "models/io/file.h"
 #include "models/io/json.h"
 #include "pruning/fairness/labelled.h"
+#include "pruning/fairness/refit_samples.h"
 #include "pruning/fairness/toxicity.h"
 
 namespace pollard::cli {
@@ -187,29 +188,17 @@ std::string fingerprint(const FairnessArguments& a, const std::string& model_sha
 }
 
 pruning::CalibrationSet refit_samples(const FairnessArguments& a, const graph::Program& program) {
-  pruning::CalibrationSet out;
   if (is_gap(a.metric)) {
+    pruning::CalibrationSet out;
     out.inputs = labelled(a, program).inputs;
     return out;
   }
   need(a, a.text, "--text", "what is left is refitted on it", "or name samples with --calib");
   const Encode encode = tokenizer_of(a).encode;
-  std::vector<TokenIds> samples;
-  if (is_encoder_metric(a.metric)) {
-    samples = read_texts(a.text, encode, false);
-  } else {
-    const TokenIds all = whole_text(a, encode);
-    const auto length = std::min(static_cast<std::size_t>(windows_of(a, program).window), all.size());
-    for (std::size_t from = 0; from + length <= all.size(); from += length)
-      samples.emplace_back(all.begin() + static_cast<std::ptrdiff_t>(from),
-                           all.begin() + static_cast<std::ptrdiff_t>(from + length));
-  }
-  std::vector<const TokenIds*> sequences;
-  for (const TokenIds& ids : samples) sequences.push_back(&ids);
-  out.inputs = fairness::TokenInputs(program).batch(sequences);
   if (is_encoder_metric(a.metric))
-    out.mask = fairness::TokenInputs::mask(sequences, out.inputs.front().size(0), out.inputs.front().size(1));
-  return out;
+    return fairness::refit_samples(program, read_texts(a.text, encode, false), true);
+  return fairness::refit_samples(
+      program, fairness::windows_of(whole_text(a, encode), windows_of(a, program).window), false);
 }
 
 }  // namespace pollard::cli

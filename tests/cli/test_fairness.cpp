@@ -87,8 +87,9 @@ TEST_F(Fairness, ChoosesGreedilyWithinAFloorByParetoAndRefits) {
   const auto removed = [&](Words more) {
     for (const char* word : {"--scores", "", "--alpha", "0.5"})
       more.push_back(*word ? std::string(word) : folder_ / "s.json");
+    const auto plan = run_json(measured("plan", more));
     std::size_t out = 0;
-    for (const auto& group : run_json(measured("plan", more))["groups"]) out += group["removed"].size();
+    for (const auto& group : plan["groups"]) out += group["removed"].size();
     return out;
   };
   EXPECT_EQ(removed({}), 4U);
@@ -114,17 +115,19 @@ TEST_F(Fairness, ChoosesGreedilyWithinAFloorByParetoAndRefits) {
 }
 
 TEST_F(Fairness, JudgesWhatTheModelWritesByAClassifier) {
-  test::write_text(folder_ / "spec.json", R"({"vocab":2048,"input_size":8,"hidden_size":4,"output_size":2})");
-  EXPECT_EQ(
-      run_cli({"init", "rnn_classifier", folder_ / "judge.safetensors", "--spec", folder_ / "spec.json"})
-          .exit,
-      0);
-  const auto scored = run_json(measured(
-      "score", {"--metric", "toxicity", "--classifier", folder_ / "judge.safetensors", "--new-tokens", "3"}));
+  test::write_text(folder_ / "lm.json",
+                   R"({"vocab_size":1000,"n_positions":64,"n_embd":16,"n_layer":2,"n_head":2})");
+  test::write_text(folder_ / "cls.json", R"({"vocab":1000,"input_size":8,"hidden_size":4,"output_size":2})");
+  const std::string lm = folder_ / "lm.safetensors", judge = folder_ / "judge.safetensors";
+  EXPECT_EQ(run_cli({"init", "gpt2", lm, "--spec", folder_ / "lm.json"}).exit, 0);
+  EXPECT_EQ(run_cli({"init", "rnn_classifier", judge, "--spec", folder_ / "cls.json"}).exit, 0);
+  Words score = measured("score", {"--metric", "toxicity", "--new-tokens", "3"});
+  score[2] = lm;
+  EXPECT_EQ(run_cli(score).err.substr(0, 12), "error[E0204]");
+  score.insert(score.end(), {"--classifier", judge});
+  const auto scored = run_json(score);
   EXPECT_EQ(scored["scores"]["bias"], "toxicity");
-  EXPECT_EQ(scored["scores"]["units"].size(), 8U);
-  const auto without = run_cli(measured("score", {"--metric", "toxicity"}));
-  EXPECT_EQ(without.err.substr(0, 12), "error[E0204]");
+  EXPECT_EQ(scored["scores"]["units"].size(), 4U);
 }
 
 TEST_F(Fairness, MeasuresTheGapsOfLabelledData) {
