@@ -6,8 +6,8 @@ set -eu
 pollard=$1 model=$2/model.safetensors prompts=${3:-bench/data/kjv_prompts.json}
 out=build/fairness_lm
 mkdir -p "$out"
-head -c 24000 "$2/score.txt" > "$out/score.txt"
-head -c 24000 "$2/judge.txt" > "$out/judge.txt"
+head -c 12000 "$2/score.txt" > "$out/score.txt"
+head -c 12000 "$2/judge.txt" > "$out/judge.txt"
 python3 bench/fairness_compare.py split "$prompts" "$out"
 "$pollard" fairness score "$model" --prompts "$out/score.json" --text "$out/score.txt" --window 128 --stride 64 \
   --baselines --force -o "$out/scores.json" --csv "$out/scores.csv" > /dev/null

@@ -59,7 +59,7 @@ TEST(HeadSelection, TakesSeveralAxesByWhatNothingBeats) {
   EXPECT_EQ(select_fasp(flat, sum, 0.25, 0.25), (Ids{3}));
   EXPECT_EQ(select_pareto(flat, middling, 0.5, 0.25).size(), 2u);
   EXPECT_THROW(select_pareto(performance, {}, 0.4, 0.2), UserError);
-  EXPECT_THROW(select_pareto(performance, biases, 0.8, 0.4), UserError);
+  EXPECT_THROW(select_pareto(performance, biases, 1, 0.4), UserError);
 }
 
 TEST(HeadSelection, ByOneAxisIsFasp) {
