@@ -37,6 +37,14 @@ class Fairness : public ::testing::Test {
       more.push_back(word);
     return line(action, more);
   }
+  /// With a batch and a length of its own choice, unlike the exported one.
+  std::string small_decoder() const {
+    const std::string path = folder_ / "lm.safetensors";
+    test::write_text(folder_ / "lm.json",
+                     R"({"vocab_size":1000,"n_positions":64,"n_embd":16,"n_layer":2,"n_head":2})");
+    EXPECT_EQ(run_cli({"init", "gpt2", path, "--spec", folder_ / "lm.json"}).exit, 0);
+    return path;
+  }
   ScopedFolder folder_;
 };
 
@@ -97,9 +105,10 @@ TEST_F(Fairness, ChoosesGreedilyWithinAFloorByParetoAndRefits) {
   EXPECT_EQ(removed({"--greedy"}), 4U);
   EXPECT_EQ(removed({"--greedy", "--floor", "100%"}), 4U);
   EXPECT_LE(removed({"--floor", "0%"}), 4U);
-  const auto pruned =
-      run_json(measured("prune", {folder_ / "c.pt2", "--scores", folder_ / "s.json", "--alpha", "0.25",
-                                  "--repair", "--csv", folder_ / "c.csv"}));
+  Words prune =
+      measured("prune", {folder_ / "c.pt2", "--alpha", "0.25", "--repair", "--csv", folder_ / "c.csv"});
+  prune[2] = small_decoder();
+  const auto pruned = run_json(prune);
   EXPECT_TRUE(pruned["verify"]["ok"].get<bool>());
   EXPECT_GT(pruned["repair"]["layers"].get<int>(), 0);
   EXPECT_LE(pruned["repair"]["median_error_after"].get<double>(),
@@ -115,14 +124,11 @@ TEST_F(Fairness, ChoosesGreedilyWithinAFloorByParetoAndRefits) {
 }
 
 TEST_F(Fairness, JudgesWhatTheModelWritesByAClassifier) {
-  test::write_text(folder_ / "lm.json",
-                   R"({"vocab_size":1000,"n_positions":64,"n_embd":16,"n_layer":2,"n_head":2})");
   test::write_text(folder_ / "cls.json", R"({"vocab":1000,"input_size":8,"hidden_size":4,"output_size":2})");
-  const std::string lm = folder_ / "lm.safetensors", judge = folder_ / "judge.safetensors";
-  EXPECT_EQ(run_cli({"init", "gpt2", lm, "--spec", folder_ / "lm.json"}).exit, 0);
+  const std::string judge = folder_ / "judge.safetensors";
   EXPECT_EQ(run_cli({"init", "rnn_classifier", judge, "--spec", folder_ / "cls.json"}).exit, 0);
   Words score = measured("score", {"--metric", "toxicity", "--new-tokens", "3"});
-  score[2] = lm;
+  score[2] = small_decoder();
   EXPECT_EQ(run_cli(score).err.substr(0, 12), "error[E0204]");
   score.insert(score.end(), {"--classifier", judge});
   const auto scored = run_json(score);
