@@ -210,7 +210,7 @@ void add_fairness(CommandLine& line) {
   CLI::App* app =
       line.add({.name = "fairness",
                 .section = "Shrink",
-                .purpose = "score, plan, prune heads by their effect on bias and performance",
+                .purpose = "score and prune heads by their effect on bias",
                 .examples = {"pollard fairness score lm.pt2 --prompts p.json --text t.json -o s.json",
                              "pollard fairness plan lm.pt2 --scores s.json --alpha 0.25 --gamma 0.3",
                              "pollard fairness prune lm.pt2 fair.pt2 --scores s.json --alpha 0.25"}},
