@@ -13,19 +13,6 @@ namespace {
 
 constexpr std::int64_t kCalibrationSamples = 256;
 
-/// What is kept with a weight, sliced like the weights; names that have none are left out again.
-std::map<std::string, at::Tensor> sliced(const TrainedModel& network,
-                                         const std::map<std::string, at::Tensor>& kept,
-                                         const graph::Removal& removal) {
-  kernels::Weights all = network.snapshot().weights;
-  for (const auto& [name, tensor] : kept) all[name] = tensor.detach();
-  const kernels::Weights smaller =
-      pruning::slice_weights(network.model().program, std::move(all), network.dependencies(), removal);
-  std::map<std::string, at::Tensor> out;
-  for (const auto& [name, tensor] : kept) out[name] = smaller.at(name);
-  return out;
-}
-
 }  // namespace
 
 /// The first samples as evaluation sees them, for criteria that look at data.
@@ -58,8 +45,8 @@ void Trainer::prune(std::int64_t remaining) {
   if (observer_.pruned && communicator_.first()) observer_.pruned(plan, before, d);
   Optimiser::State state;
   for (const auto& [kind, tensors] : optimiser_->state())
-    state[kind] = sliced(*network_, tensors, plan.removal);
-  const kernels::Weights average = average_.empty() ? average_ : sliced(*network_, average_, plan.removal);
+    state[kind] = network_->sliced(tensors, plan.removal);
+  const kernels::Weights average = average_.empty() ? average_ : network_->sliced(average_, plan.removal);
   const std::int64_t steps = optimiser_->steps();
   models::Model smaller = pruning::prune(before, d, plan.removal);
   smaller.metadata["pollard.plan"] = pruning::to_json(plan, before, d);

@@ -3,8 +3,11 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <fmt/format.h>
+
 #include <cmath>
 
+#include "graph/error.h"
 #include "models/io/cancel.h"
 #include "training/batch_norm.h"
 #include "training/trainer.h"
@@ -26,6 +29,17 @@ double beta(double alpha, Random& random) {
     const double x = std::pow(random.uniform(), 1 / alpha), y = std::pow(random.uniform(), 1 / alpha);
     if (x + y > 0 && x + y <= 1) return x / (x + y);
   }
+}
+
+[[noreturn]] void diverged(std::int64_t epoch, std::int64_t batch) {
+  throw UserError({.code = "E0215",
+                   .exit = Exit::Usage,
+                   .subject = {},
+                   .message = fmt::format("the loss is no finite number any more at epoch {}, step {}",
+                                          epoch + 1, batch + 1),
+                   .where = {},
+                   .why = "the weights grew without bound, mostly because the learning rate is too high",
+                   .help = "lower --lr, or give --warmup 1 or --clip 1"});
 }
 
 /// 1 0 3 2 5 4 ...: neighbours of a shuffled order are as good as any two, and lie in one process's share.
@@ -60,7 +74,9 @@ Loss Trainer::forward(const Batch& batch, kernels::Weights& buffers) {
   const auto outputs = network_->executor(inputs[0].size(0)).run(network_->weights(), inputs, run);
   const c10::AutoGradMode with_gradients(true);
   Loss loss = loss_of(options_.objective, outputs, target, inputs);
-  metrics_.add_loss(loss.sum.item<double>(), loss.count);
+  const auto sum = loss.sum.item<double>();
+  if (!std::isfinite(sum)) diverged(epoch_, batch_);
+  metrics_.add_loss(sum, loss.count);
   double count = loss.count;
   loss.count = agree_on_stop(count) ? -1 : 1;  // a sign for step(); the sum becomes the mean
   loss.sum = loss.sum / std::max(1.0, count);

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "pruning/calibration.h"
+#include "pruning/rewrite.h"
 
 namespace pollard::training {
 namespace {
@@ -56,6 +57,17 @@ void TrainedModel::take_buffers(const kernels::Weights& changed) {
     const auto found = model_.weights.find(name);
     if (found != model_.weights.end() && !found->second.requires_grad()) found->second = tensor.detach();
   }
+}
+
+std::map<std::string, at::Tensor> TrainedModel::sliced(const std::map<std::string, at::Tensor>& kept,
+                                                       const graph::Removal& removal) const {
+  kernels::Weights all = snapshot().weights;  // the slicer wants one tensor for every name
+  for (const auto& [name, tensor] : kept) all[name] = tensor.detach();
+  const kernels::Weights smaller =
+      pruning::slice_weights(model_.program, std::move(all), dependencies_, removal);
+  std::map<std::string, at::Tensor> out;
+  for (const auto& [name, tensor] : kept) out[name] = smaller.at(name);
+  return out;
 }
 
 models::Model TrainedModel::snapshot() const { return with_weights(model_, model_.weights); }

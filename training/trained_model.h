@@ -7,6 +7,7 @@
 
 #include "graph/cost.h"
 #include "graph/dependencies.h"
+#include "graph/removal.h"
 #include "kernels/executor.h"
 #include "models/model.h"
 #include "training/optimiser.h"
@@ -32,6 +33,10 @@ class TrainedModel {
 
   /// Takes over the buffers that a training run changed.
   void take_buffers(const kernels::Weights& changed);
+
+  /// What is kept beside weights, under their names and in their shapes (momenta, averages), as it is after a pruning.
+  std::map<std::string, at::Tensor> sliced(const std::map<std::string, at::Tensor>& kept,
+                                           const graph::Removal& removal) const;
 
   /// The network as a file would hold it: plain tensors, shared with this.
   models::Model snapshot() const;

@@ -13,10 +13,11 @@ warnings.filterwarnings("ignore")
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "networks"))
 POLLARD = os.environ.get("POLLARD", "pollard")
-LAUNCH = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMP_NUM_THREADS="1")
+LAUNCH = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMP_NUM_THREADS="1",
+              OMPI_MCA_mpi_yield_when_idle="1")
 
 
-def export(model, x, path, name="x"):
+def export(model, x, path):
     """Writes a network in evaluation mode, for any batch."""
     batch = torch.export.Dim("batch", min=2)
     torch.export.save(torch.export.export(model.eval(), (x[:2],), dynamic_shapes=[{0: batch}]), path)

@@ -62,6 +62,12 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "its end and its checkpoint was removed.",
      "error[E0214] --resume: there is no checkpoint out.pt2.checkpoint",
      "Start without --resume, or name the file with --checkpoint."},
+    {"E0215", Exit::Usage, "training diverged",
+     "The loss became infinite or no number. Nothing can be learned from there on; the checkpoint of the "
+     "last epoch is "
+     "as it was.",
+     "error[E0215] the loss is no finite number any more at epoch 2, step 31",
+     "Lower --lr, let it rise with --warmup, or bound the gradients with --clip."},
     {"E0220", Exit::Usage, "no output name",
      "The output path is empty or ends in a slash, so it names a folder and no file.",
      "error[E0220] out/: names no output file", "Give a file name."},

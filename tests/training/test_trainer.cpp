@@ -148,21 +148,45 @@ TEST(TrainingRun, PrunesOnTheWayToTheBudget) {
     EXPECT_EQ(momentum.sizes(), pruned.weights.at(name).sizes()) << name;
 }
 
-TEST(TrainingRun, CarriesTheOptimiserOverAPruning) {
-  const Data data = test::wave_data(64);
-  TrainingOptions how = options(2);
-  how.prune = pruning::PlanOptions{.speedup = 1.5};
-  how.rate = 0;  // weights and so the units that leave stay as they are
-  std::optional<pruning::Plan> plan;
+TEST(TrainingRun, SlicesWhatIsKeptBesideWeightsWithThem) {
+  const models::Model dense = test::net();
+  const TrainedModel network(dense);
+  const graph::Dependencies& d = network.dependencies();
+  const pruning::Plan plan = pruning::make_plan(dense, d, {.ratio = 0.5});
+  const models::Model pruned = pruning::prune(dense, d, plan.removal);
+  std::map<std::string, at::Tensor> momenta;
+  for (const Optimiser::Parameter& p : network.parameters()) momenta[p.name] = p.tensor.detach() * 2;
+  const auto sliced = network.sliced(momenta, plan.removal);
+  ASSERT_EQ(sliced.size(), momenta.size());
+  for (const auto& [name, tensor] : sliced)
+    EXPECT_TRUE(at::equal(tensor, pruned.weights.at(name) * 2)) << name;
+  EXPECT_LT(sliced.at("conv2.weight").numel(), momenta.at("conv2.weight").numel());
+}
+
+TEST(TrainingRun, LearnsInBf16) {
+  const Data data = test::wave_data(128);
+  std::vector<double> losses;
   Observer observer;
-  observer.pruned = [&](const pruning::Plan& chosen, const models::Model&, const graph::Dependencies&) {
-    plan = chosen;
-  };
-  Trainer trainer(test::net(), std::nullopt, data, how, *alone, observer);
-  trainer.run();
-  ASSERT_TRUE(plan);
-  EXPECT_FALSE(plan->empty());
-  EXPECT_EQ(trainer.optimiser().steps(), 8);
+  observer.epoch = [&](const EpochReport& report) { losses.push_back(report.loss); };
+  TrainingOptions how = options(6);
+  how.augmentation.clear();
+  how.autocast = true;
+  const models::Model trained = run(data, how, observer);
+  EXPECT_LT(losses.back(), 0.6 * losses.front());
+  for (const auto& [name, tensor] : trained.weights)
+    EXPECT_NE(tensor.scalar_type(), at::kBFloat16) << name << ": weights stay as they were";
+}
+
+TEST(TrainingRun, SaysWhenItDiverges) {
+  const Data data = test::wave_data(64);
+  TrainingOptions how = options(30);
+  how.rate = 1e18;
+  try {
+    run(data, how);
+    ADD_FAILURE() << "did not diverge";
+  } catch (const UserError& error) {
+    EXPECT_EQ(error.parts().code, "E0215");
+  }
 }
 
 TEST(Distillation, PullsTheStudentTowardsItsParent) {
