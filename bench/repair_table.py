@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accuracy after pruning without training or labels: pollard with and without repair, and torch-pruning 1.6.1.
 
-    repair_table.py POLLARD FOLDER NAME [--macs 0.5 0.35] [--seeds 3] [--ablation] [--no-peer]
+    repair_table.py POLLARD FOLDER NAME [--macs 0.5 0.35] [--seeds 3] [--fine-tune] [--ablation] [--only ours|peer]
 
 FOLDER holds what export_trained.py wrote. A seed draws the 1,024 calibration samples (and Taylor's batch). Every row is
 mean and spread (largest minus smallest) of the test accuracy over the seeds, at the share of MACs that stays. The peer
-is searched for the ratio that meets the same share; "BN" re-estimates its batch norms on the calibration samples.
-Prints a markdown table. One thread.
+is searched for the ratio that meets the same share; "BN" re-estimates its batch norms on the calibration samples;
+"1 epoch" trains it on all labelled training samples (seed 0), at a tenth of the learning rate it was trained with.
+Prints a markdown table; seconds are of one `pollard prune`, all of it. One thread.
 """
 import argparse
 import copy
@@ -16,6 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,11 +29,12 @@ from torch import nn  # noqa: E402
 
 from export_trained import load  # noqa: E402
 from registry import NETWORKS  # noqa: E402
-from train_networks import accuracy  # noqa: E402
+from train_networks import accuracy, train  # noqa: E402
 
 PEER = ["magnitude", "Taylor", "FPGM", "BN scale"]
-OURS = [("magnitude", "global"), ("magnitude", "measured")]
-ABLATION = [(c, s) for c in ("random", "magnitude", "least-squares") for s in ("local", "global", "measured")]
+OURS = [("magnitude", "local"), ("least-squares", "predicted")]
+ABLATION = [(c, s) for c in ("random", "magnitude", "flap", "least-squares")
+            for s in ("local", "global", "predicted", "measured") if s != "predicted" or c == "least-squares"]
 
 
 def evaluate(path, data):
@@ -41,18 +44,21 @@ def evaluate(path, data):
 
 
 def ours(a, seed, share, criterion, scope, repair):
-    """Accuracy, share of MACs left, seconds of repair."""
+    """Accuracy, share of MACs left, seconds."""
     source = os.path.join(a.folder, a.name + ".pt2")
     calib = os.path.join(a.folder, f"{a.name}.calib{seed}.safetensors")
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "out.pt2")
         line = [a.pollard, "prune", source, out, "--json", "--macs", str(int(share * a.dense_macs)), "--criterion", criterion,
                 "--scope", scope, "--calib", calib, "--repair", repair, "--seed", str(seed), "--threads", "1"]
+        start = time.time()
         done = subprocess.run(line, capture_output=True, text=True)
+        seconds = time.time() - start
         if done.returncode:
+            print(done.stderr, file=sys.stderr, flush=True)
             return None
         totals = json.loads(done.stdout)["plan"]["totals"]
-        return evaluate(out, a.data), totals["after"]["macs"] / a.dense_macs
+        return evaluate(out, a.data), totals["after"]["macs"] / a.dense_macs, seconds
 
 
 def importance(name):
@@ -78,7 +84,7 @@ def peer_pruned(a, dense, name, ratio, seed):
 
 
 def peer(a, dense, name, share, seed):
-    """The accuracy one-shot and with batch norms re-estimated, at the ratio that meets the share."""
+    """(Accuracy, share of MACs left) one-shot and after what may follow, at the ratio that meets the share."""
     import torch_pruning as tp
     count = lambda m: tp.utils.count_ops_and_params(m, a.train[0][:1])[0]
     low, high, full = 0.0, 0.95, count(dense)
@@ -89,29 +95,35 @@ def peer(a, dense, name, share, seed):
         else:
             high = middle
     model = peer_pruned(a, dense, name, high, seed)
-    result = [accuracy(model, *a.data), count(model) / full]
+    rows, left = {"": accuracy(model, *a.data)}, count(model) / full
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
     if norms:
+        fresh = copy.deepcopy(model)
+        for norm in [m for m in fresh.modules() if isinstance(m, nn.BatchNorm2d)]:
+            norm.reset_running_stats()
+            norm.momentum = None
         pick = torch.randperm(len(a.train[0]), generator=torch.Generator().manual_seed(seed))[:1024]
-        model.train()
+        fresh.train()
         with torch.no_grad():
             for i in range(0, len(pick), 128):
-                model(a.train[0][pick[i:i + 128]])
-        result.append(accuracy(model, *a.data))
-    return result
+                fresh(a.train[0][pick[i:i + 128]])
+        rows[" + BN"] = accuracy(fresh, *a.data)
+    if a.fine_tune and seed == 0:
+        network = NETWORKS[a.name]
+        tuned = train(network, 1, lambda text: None, model, network.rate / 10)
+        rows[" + 1 epoch"] = accuracy(tuned, *a.data)
+    return {label: (value, left) for label, value in rows.items()}
 
 
 def row(label, share, results):
     """One table line from a list of (accuracy, share of MACs) over the seeds, or why there is none."""
     results = [r for r in results if r]
     if not results:
-        return print(f"| {label} | {share} | - | refused |", flush=True)
+        return print(f"| {label} | {share} | - | refused | - |", flush=True)
     values = [r[0] for r in results]
     spread = max(values) - min(values)
-    print(f"| {label} | {share} | {results[0][1]:.3f} | {sum(values) / len(values):.2f} ({spread:.2f}) |", flush=True)
+    seconds = f"{sum(r[2] for r in results) / len(results):.0f}" if len(results[0]) > 2 else "-"
+    print(f"| {label} | {share} | {results[0][1]:.3f} | {sum(values) / len(values):.2f} ({spread:.2f}) | {seconds} |", flush=True)
 
 
 def main():
@@ -122,7 +134,8 @@ def main():
     parser.add_argument("--macs", type=float, nargs="+", default=[0.5, 0.35])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--ablation", action="store_true")
-    parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--fine-tune", action="store_true")
+    parser.add_argument("--only", choices=["ours", "peer"])
     a = parser.parse_args()
     torch.set_num_threads(1)
     dense, network = load(a.folder, a.name), NETWORKS[a.name]
@@ -130,17 +143,18 @@ def main():
     inspected = subprocess.run([a.pollard, "inspect", os.path.join(a.folder, a.name + ".pt2"), "--json"], capture_output=True,
                                text=True, check=True)
     a.dense_macs = json.loads(inspected.stdout)["macs"]
-    print(f"dense {accuracy(dense, *a.data):.2f} %\n\n| method | MACs wanted | left | accuracy (spread) |\n|---|---|---|---|")
+    print(f"dense {accuracy(dense, *a.data):.2f} %\n\n| method | MACs wanted | left | accuracy (spread) | seconds |\n|---|---|---|---|---|")
     for share in a.macs:
-        for name in [] if a.no_peer else PEER:
+        for name in [] if a.only == "ours" else PEER:
             try:
                 results = [peer(a, dense, name, share, seed) for seed in range(a.seeds if name == "Taylor" else 1)]
             except Exception as error:  # the peer's failures are a result
-                print(f"| torch-pruning {name} | {share} | - | fails: {type(error).__name__} |", flush=True)
+                print(f"| torch-pruning {name} | {share} | - | fails: {type(error).__name__} | - |", flush=True)
                 continue
-            row(f"torch-pruning {name}", share, results)
-            if len(results[0]) > 2:
-                row(f"torch-pruning {name} + BN", share, [(r[2], r[1]) for r in results])
+            for label in results[0]:
+                row(f"torch-pruning {name}{label}", share, [r[label] for r in results if label in r])
+        if a.only == "peer":
+            continue
         for criterion, scope in ABLATION if a.ablation else OURS:
             for repair in ("none", "batchnorm", "least-squares"):
                 if repair == "batchnorm" and not any(isinstance(m, nn.BatchNorm2d) for m in dense.modules()):

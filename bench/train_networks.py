@@ -25,16 +25,18 @@ def accuracy(model, x, y, batch=500):
         return 100 * sum((model(x[i:i + batch]).argmax(1) == y[i:i + batch]).sum().item() for i in range(0, len(x), batch)) / len(x)
 
 
-def train(network, epochs, report):
+def train(network, epochs, report, model=None, rate=None):
+    """From scratch, or `model` further at the peak learning rate `rate`."""
     torch.manual_seed(0)
     x, y = network.load("train")
     test_x, test_y = network.load("test")
-    model, steps = network.build().to(memory_format=torch.channels_last), len(x) // network.batch * epochs
+    model, rate = model or network.build(), rate or network.rate
+    model, steps = model.to(memory_format=torch.channels_last), len(x) // network.batch * epochs
     if network.optimiser == "sgd":
-        optimiser = torch.optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=5e-4, nesterov=True)
+        optimiser = torch.optim.SGD(model.parameters(), rate, 0.9, weight_decay=5e-4, nesterov=True)
     else:
-        optimiser = torch.optim.AdamW(model.parameters(), network.rate, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, network.rate, total_steps=steps + 1)
+        optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1)
     for epoch in range(epochs):
         model.train()
         start, order = time.time(), torch.randperm(len(x))

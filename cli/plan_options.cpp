@@ -12,6 +12,9 @@
 #include "cli/ui/quantity.h"
 #include "cli/ui/text.h"
 #include "graph/error.h"
+#include "pruning/latency_table.h"
+#include "pruning/op_times.h"
+#include "pruning/rewrite.h"
 
 namespace pollard::cli {
 namespace {
@@ -30,6 +33,8 @@ void add_targets(CLI::App& app, PlanArguments& a) {
   target("--macs", a.macs, "60M", "at most this many multiply-accumulates stay");
   target("--activations", a.activations, "1M", "at most this many bytes of activations at once", "More");
   target("--file-size", a.file_size, "1M", "at most this many bytes on disk; budgets may join", "More");
+  target("--latency", a.latency, "0.5x", "at most so long a run here: 3ms, or a share of the present",
+         "More");
   target("--heads", a.heads, "0.25", "share of the attention heads; may join another target");
   target("--head-dim", a.head_dim, "0.25", "share of every head's dimension; may join too", "More");
 }
@@ -44,7 +49,9 @@ void add_scope(CLI::App& app, PlanArguments& a) {
   option("--ignore", a.ignore, "GLOBS", "leave these parameters' groups whole: 'head.*,stem.*'");
   option("--only", a.only, "GLOBS", "prune only groups that touch these parameters");
   option("--layer", a.layers, "GLOB=R", "a ratio of their own: 'stages.2.*=0.7,fc*=0'")->group("More");
-  option("--round-to", a.round_to, "N", "widths stay multiples of N")->check(CLI::Range(1, 1 << 20));
+  option("--round-to", a.round_to, "N", "widths stay multiples of N; auto: of what runs fast here");
+  option("--latency-table", a.latency_table, "FILE", "where op times are kept; default the user's cache")
+      ->group("More");
   option("--min-width", a.min_width, "N", "no group gets narrower")
       ->check(CLI::Range(1, 1 << 30))
       ->group("More");
@@ -61,7 +68,7 @@ void add_samples(CLI::App& app, PlanArguments& a) {
   option("--calib", a.calibration, "FILE", "samples: .safetensors, .npz, IDX or text")->group("Samples");
   option("--samples", a.samples, "N", "only the first N of them")->check(CLI::Range(1, 1 << 30));
   option("--labels", a.labels, "FILE", "their classes, for criteria of a loss: IDX or .npy");
-  option("--tokenizer", a.tokenizer, "FOLDER", "the samples are text, a line each: WordPiece vocabulary");
+  option("--tokenizer", a.tokenizer, "FOLDER", "the samples are text, a line each: its tokenizer");
   option("--scale", a.scale, "M,S", "bytes of images become (byte / 255 - M) / S");
 }
 
@@ -95,14 +102,30 @@ std::pair<std::string, double> layer_ratio(const std::string& text) {
   return {text.substr(0, equals), parse_fraction(text.substr(equals + 1), "--layer")};
 }
 
+/// "3ms", or "0.5x" of what the network takes now.
+void read_latency(const std::string& text, pruning::PlanOptions& options) {
+  if (!text.ends_with('x')) {
+    options.max_seconds = parse_seconds(text, "--latency");
+    return;
+  }
+  options.seconds_share = parse_fraction(text.substr(0, text.size() - 1), "--latency");
+}
+
+std::int64_t parse_multiple(const std::string& text) {
+  const std::int64_t multiple = parse_count(text, "--round-to");
+  if (multiple >= 1 && multiple <= 1 << 20) return multiple;
+  throw usage_error("E0203", "--round-to", fmt::format("\"{}\" is not between 1 and 1048576, or auto", text));
+}
+
 void check_targets(const PlanArguments& a, const std::string& command) {
   const auto given = [](const std::string& text) { return text.empty() ? 0 : 1; };
-  const int budgets =
-      given(a.speedup) + given(a.parameters) + given(a.macs) + given(a.activations) + given(a.file_size);
+  const int budgets = given(a.speedup) + given(a.parameters) + given(a.macs) + given(a.activations) +
+                      given(a.file_size) + given(a.latency);
   const int shares = given(a.heads) + given(a.head_dim) + given(a.layers);
   if (!a.ratio.empty() && budgets > 0)
-    throw usage_error("E0206", command, "takes one target",
-                      "--ratio, or budgets (--speedup, --params, --macs, --activations, --file-size)");
+    throw usage_error(
+        "E0206", command, "takes one target",
+        "--ratio, or budgets (--speedup, --params, --macs, --activations, --file-size, --latency)");
   if (given(a.ratio) + budgets + shares == 0)
     throw usage_error("E0207", command, "needs a target: one of --speedup, --ratio, --params, --macs",
                       "half the multiply-accumulates, for example: --speedup 2x");
@@ -125,6 +148,9 @@ pruning::PlanOptions plan_options(const PlanArguments& a, const std::string& com
   if (!a.macs.empty()) options.max_macs = parse_count(a.macs, "--macs");
   if (!a.activations.empty()) options.max_activation_bytes = parse_count(a.activations, "--activations");
   if (!a.file_size.empty()) options.max_stored_bytes = parse_count(a.file_size, "--file-size");
+  if (!a.latency.empty()) read_latency(a.latency, options);
+  options.latency_table =
+      a.latency_table.empty() ? pruning::LatencyTable::default_path().string() : a.latency_table;
   options.heads = fraction(a.heads, "--heads");
   options.head_dim = fraction(a.head_dim, "--head-dim");
   options.scope = pruning::scope_from_string(a.scope);
@@ -134,7 +160,8 @@ pruning::PlanOptions plan_options(const PlanArguments& a, const std::string& com
   options.only = globs(a.only);
   options.min_width = a.min_width;
   options.max_ratio = parse_fraction(a.max_ratio, "--max-ratio");
-  options.round_to = a.round_to;
+  options.round_measured = a.round_to == "auto";
+  if (!options.round_measured) options.round_to = parse_multiple(a.round_to);
   options.exact_only = a.exact;
   options.allow_nonfinite = a.allow_nonfinite;
   options.seed = seed;
@@ -157,8 +184,10 @@ std::int64_t bytes_beside_weights(const AnalysedModel& m) {
                      0, bytes - cost.evaluate(graph::full_widths(m.dependencies)).stored_bytes);
 }
 
-pruning::Plan plan_for(pruning::PlanOptions options, const AnalysedModel& m,
-                       const pruning::CalibrationSet* samples) {
+namespace {
+
+pruning::Plan plan_for_size(pruning::PlanOptions options, const AnalysedModel& m,
+                            const pruning::CalibrationSet* samples) {
   if (!options.max_stored_bytes) return pruning::make_plan(m.model, m.dependencies, options, samples);
   const std::int64_t beside = options.file_overhead;
   // A smaller network has another plan, of another length: a few rounds settle it.
@@ -171,16 +200,41 @@ pruning::Plan plan_for(pruning::PlanOptions options, const AnalysedModel& m,
   }
 }
 
+pruning::Plan plan_for_latency(pruning::PlanOptions options, const AnalysedModel& m,
+                               const pruning::CalibrationSet* samples) {
+  constexpr int kRounds = 4, kRuns = 15;
+  double asked = 0;
+  for (int round = 1;; ++round) {
+    pruning::Plan plan = plan_for_size(options, m, samples);
+    if (round == 1) asked = plan.latency->most;
+    const models::Model small = pruning::prune(m.model, m.dependencies, plan.removal);
+    const auto seconds = pruning::race_models({&m.model, &small}, kRuns);
+    plan.latency->most = asked;
+    plan.latency->measured_dense = seconds[0];
+    plan.latency->measured_pruned = seconds[1];
+    plan.options.max_seconds = asked;
+    plan.options.seconds_share.reset();
+    if (plan.latency->over() <= 0 || round == kRounds) return plan;
+    options.max_seconds = options.max_seconds.value_or(asked) / (1 + plan.latency->over());
+    options.seconds_share.reset();
+  }
+}
+
+}  // namespace
+
+pruning::Plan plan_for(pruning::PlanOptions options, const AnalysedModel& m,
+                       const pruning::CalibrationSet* samples) {
+  return options.has_latency() ? plan_for_latency(std::move(options), m, samples)
+                               : plan_for_size(std::move(options), m, samples);
+}
+
 std::string as_typed(const PlanArguments& a) {
-  const std::pair<const char*, const std::string*> options[] = {{"speedup", &a.speedup},
-                                                                {"ratio", &a.ratio},
-                                                                {"params", &a.parameters},
-                                                                {"macs", &a.macs},
-                                                                {"activations", &a.activations},
-                                                                {"file-size", &a.file_size},
-                                                                {"heads", &a.heads},
-                                                                {"head-dim", &a.head_dim},
-                                                                {"scope", &a.scope}};
+  const std::pair<const char*, const std::string*> options[] = {
+      {"speedup", &a.speedup},         {"ratio", &a.ratio},
+      {"params", &a.parameters},       {"macs", &a.macs},
+      {"activations", &a.activations}, {"file-size", &a.file_size},
+      {"latency", &a.latency},         {"heads", &a.heads},
+      {"head-dim", &a.head_dim},       {"scope", &a.scope}};
   std::string out;
   for (const auto& [name, value] : options)
     if (!value->empty()) out += fmt::format(" --{} {}", name, *value);
@@ -193,7 +247,8 @@ std::string as_typed(const PlanArguments& a) {
                                     {"scale", &a.scale}})
     if (!value->empty()) out += fmt::format(" --{} {}", name, *value);
   if (a.samples > 0) out += fmt::format(" --samples {}", a.samples);
-  if (a.round_to != 1) out += fmt::format(" --round-to {}", a.round_to);
+  if (!a.latency_table.empty()) out += " --latency-table " + a.latency_table;
+  if (a.round_to != "1") out += fmt::format(" --round-to {}", a.round_to);
   if (a.min_width != 1) out += fmt::format(" --min-width {}", a.min_width);
   if (a.max_ratio != "1") out += " --max-ratio " + a.max_ratio;
   if (a.allow_nonfinite) out += " --allow-nonfinite";
@@ -211,6 +266,7 @@ std::string target_text(const pruning::Plan& plan) {
     parts.push_back("activations <= " + format_bytes(static_cast<double>(*o.max_activation_bytes)));
   if (o.max_stored_bytes)
     parts.push_back("file <= " + format_bytes(static_cast<double>(*o.max_stored_bytes)));
+  if (o.max_seconds) parts.push_back(fmt::format("latency <= {}", format_seconds(*o.max_seconds)));
   if (o.ratio) parts.push_back(fmt::format("{:g} % of the units", 100 * *o.ratio));
   if (o.heads) parts.push_back(fmt::format("{:g} % of the heads", 100 * *o.heads));
   if (o.head_dim) parts.push_back(fmt::format("{:g} % of each head", 100 * *o.head_dim));
@@ -222,6 +278,7 @@ std::string target_text(const pruning::Plan& plan) {
 std::string method_text(const pruning::PlanOptions& o) {
   const auto scope = pruning::effective_scope(o);
   std::string text = fmt::format("criterion {}, {}", o.criterion, pruning::to_string(scope));
+  if (o.round_measured) text += ", round to what runs fast";
   if (o.round_to > 1) text += fmt::format(", round to {}", o.round_to);
   if (o.exact_only) text += ", exact groups only";
   if (!o.ignore.empty()) text += ", ignoring " + join(o.ignore, " ");

@@ -14,12 +14,13 @@ namespace pollard::cli {
 
 /// What `plan` and `prune` are asked for, as typed.
 struct PlanArguments {
-  std::string ratio, speedup, parameters, macs, activations, file_size, heads, head_dim;  // targets
+  std::string ratio, speedup, parameters, macs, activations, file_size, latency, heads, head_dim;  // targets
   std::string layers, ignore, only;
   std::string scope, criterion = "magnitude", max_ratio = "1";
   std::string calibration, labels, tokenizer, scale;  // samples for the criterion and for repair
   std::int64_t samples = 0;
-  std::int64_t round_to = 1, min_width = 1;
+  std::string round_to = "1", latency_table;
+  std::int64_t min_width = 1;
   bool exact = false, allow_nonfinite = false;
 };
 void add_plan_options(CLI::App& app, PlanArguments& arguments);
@@ -37,7 +38,8 @@ std::optional<pruning::CalibrationSet> read_samples(const PlanArguments& argumen
 /// Bytes of the model's file that are no weights: what --file-size counts beside them.
 std::int64_t bytes_beside_weights(const AnalysedModel& model);
 
-/// The plan that the options ask for. With --file-size, the plan that travels in the file counts too.
+/// The plan that the options ask for. With --file-size, the plan that travels in the file counts too; with --latency the
+/// pruned network is run beside the dense one, and where it is slower than was asked for, planned again for less.
 pruning::Plan plan_for(pruning::PlanOptions options, const AnalysedModel& model,
                        const pruning::CalibrationSet* samples);
 

@@ -26,6 +26,16 @@ Units count_units(const pruning::Plan& plan, const graph::Dependencies& dependen
   return units;
 }
 
+void report_latency(const pruning::Forecast& f, Context& context) {
+  context.report(fmt::format("latency   {} asked for, {} predicted ({} dense)", format_seconds(f.most),
+                             format_seconds(f.pruned), format_seconds(f.dense)));
+  if (f.measured_dense <= 0) return;
+  context.report(fmt::format("          {} measured ({} dense, in turn)", format_seconds(f.measured_pruned),
+                             format_seconds(f.measured_dense)));
+  if (f.over() > 0)
+    context.warn(fmt::format("a run takes {:.0f} % longer than was asked for", 100 * f.over()));
+}
+
 std::vector<Cell> change_row(const char* name, Cell before, Cell after, double from, double to, bool factor) {
   return {name, std::move(before), std::move(after),
           factor ? format_fewer(from, to) : format_change(from, to)};
@@ -42,6 +52,7 @@ void report_plan(const pruning::Plan& plan, const graph::Dependencies& dependenc
                              format_count(units.removed), format_count(units.all), units.touched,
                              units.groups));
   for (const std::string& note : plan.notes) context.report("scored    " + note);
+  if (plan.latency) report_latency(*plan.latency, context);
   for (const std::string& warning : plan.warnings) context.warn(warning);
 }
 

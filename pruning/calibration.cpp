@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pruning/calibration.h"
 
+#include <ATen/ATen.h>
+
 #include "graph/error.h"
 #include "pruning/rewrite.h"
 
@@ -15,6 +17,17 @@ std::vector<graph::ValueId> tensor_inputs(const graph::Program& program) {
 }
 
 }  // namespace
+
+at::Tensor counted_rows(const at::Tensor& x, const at::Tensor& mask) {
+  if (!mask.defined() || x.dim() < 2) return x;
+  const bool apart = x.dim() >= 3 && x.size(0) == mask.size(0) && x.size(1) == mask.size(1),
+             joined = x.dim() == 2 && mask.size(1) > 1 && x.size(0) == mask.numel();
+  if (!apart && !joined) return x;
+  const at::Tensor rows = x.reshape({-1, x.size(-1)});
+  const std::int64_t inner = rows.size(0) / mask.numel();
+  const at::Tensor kept = mask.reshape({-1, 1}).ne(0).expand({mask.numel(), inner}).reshape({-1});
+  return rows.index_select(0, kept.nonzero().squeeze(1));
+}
 
 graph::Program with_batch(const graph::Program& program, const graph::Dependencies& d, std::int64_t batch) {
   graph::Widths widths = graph::full_widths(d);

@@ -21,17 +21,22 @@ struct CalibrationSet {
   std::int64_t samples() const { return inputs.empty() ? 0 : inputs.front().size(0); }
 };
 
+/// The rows of `x` [samples, positions, .., channels], or [samples x positions, channels], that hold data, as
+/// [rows, channels]; `x` itself when `mask` is undefined or about something else.
+at::Tensor counted_rows(const at::Tensor& x, const at::Tensor& mask);
+
 /// How a file of samples is read.
 struct CalibrationOptions {
-  std::filesystem::path labels;     ///< classes of the samples: an IDX, .npy or .npz file
-  std::filesystem::path tokenizer;  ///< folder of a WordPiece vocabulary: the file is text, one sample a line
-  std::int64_t most = 0;            ///< only the first so many samples; 0 for all
-  double mean = 0, spread = 1;      ///< bytes (images) become (byte / 255 - mean) / spread
+  std::filesystem::path labels;  ///< classes of the samples: an IDX, .npy or .npz file
+  std::filesystem::path
+      tokenizer;  ///< folder of a tokenizer (models/data/text_tokens.h): the file is text, one sample a line
+  std::int64_t most = 0;        ///< only the first so many samples; 0 for all
+  double mean = 0, spread = 1;  ///< bytes (images) become (byte / 255 - mean) / spread
 };
 
 /// Reads tensors named like the program's user inputs, or in order when names differ, from a .safetensors file, a PyTorch
 /// zip or .npz; one array for the one input of a network from .npy or IDX (gzipped or not); or lines of text, whose token
-/// ids, mask and zero types go to the inputs named so. A tensor named "labels" that is no input gives the labels; an
+/// ids, mask and zero types go to the inputs named so (the mask counts also where no input takes it). A tensor named "labels" that is no input gives the labels; an
 /// integer input [samples, positions] whose name contains "mask" is the mask. Bytes for a floating-point input are scaled
 /// as images, and get a channel dimension where they lack one. Throws UserError E0390 when count, dtype or the shape of
 /// a sample does not fit the program, E0395 when labels do not fit the samples, E0396 when arrays do not read.

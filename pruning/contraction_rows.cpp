@@ -4,6 +4,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include "graph/error.h"
+#include "pruning/calibration.h"
 #include "pruning/contractions.h"
 
 namespace pollard::pruning {
@@ -80,13 +81,7 @@ Rows linear_rows(const at::Tensor& x, const at::Tensor& weight, const RowChoice&
   if (weight.dim() == 3 && x.dim() >= 3 && x.size(-3) == weight.size(0))
     return {x.movedim(-3, 0).reshape({weight.size(0), -1, channels}),
             static_cast<double>(x.numel() / channels / weight.size(0))};
-  at::Tensor rows = x.reshape({-1, channels});
-  const at::Tensor& mask = choice.mask;
-  if (mask.defined() && x.dim() >= 3 && x.size(0) == mask.size(0) && x.size(1) == mask.size(1)) {
-    const std::int64_t inner = rows.size(0) / mask.numel();
-    const at::Tensor kept = mask.reshape({-1, 1}).ne(0).expand({mask.numel(), inner}).reshape({-1});
-    rows = rows.index_select(0, kept.nonzero().squeeze(1));
-  }
+  const at::Tensor rows = counted_rows(x, choice.mask).reshape({-1, channels});
   const at::Tensor some = drawn(rows.size(0), choice.most, choice.seed);
   return {(some.defined() ? rows.index_select(0, some) : rows).unsqueeze(0),
           static_cast<double>(rows.size(0))};

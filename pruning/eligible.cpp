@@ -47,12 +47,18 @@ std::string why_whole(const models::Model& model, const Axis& axis, const PlanOp
   return {};
 }
 
-void set_limits(Class& c, const PlanOptions& options) {
+}  // namespace
+
+std::int64_t whole_steps(const Class& c, std::int64_t units) {
+  return units < c.first_step ? 0 : c.first_step + (units - c.first_step) / c.step * c.step;
+}
+
+void set_limits(Class& c, const PlanOptions& options, std::int64_t multiple) {
   const std::int64_t share =
       static_cast<std::int64_t>(std::floor(static_cast<double>(c.size) * options.max_ratio + 1e-9));
   c.removable =
       std::max<std::int64_t>(0, std::min(share, c.size - std::max<std::int64_t>(1, options.min_width)));
-  c.step = std::max<std::int64_t>(1, options.round_to);
+  c.step = std::max<std::int64_t>(1, multiple);
   if (c.step > 1) {
     // The first step goes down to the next multiple, later ones from multiple to multiple.
     c.first_step = c.size % c.step == 0 ? c.step : c.size % c.step;
@@ -62,12 +68,6 @@ void set_limits(Class& c, const PlanOptions& options) {
   c.kept_whole = c.step > 1 ? "no narrower multiple of " + std::to_string(c.step) +
                                   " within the floors (width " + std::to_string(c.size) + ")"
                             : "already at its floor (width " + std::to_string(c.size) + ")";
-}
-
-}  // namespace
-
-std::int64_t whole_steps(const Class& c, std::int64_t units) {
-  return units < c.first_step ? 0 : c.first_step + (units - c.first_step) / c.step * c.step;
 }
 
 bool glob_match(std::string_view pattern, std::string_view name) {
@@ -112,7 +112,7 @@ std::vector<Class> classes_of(const models::Model& model, const Dependencies& d,
     if (axis.tie >= 0 && !axis.stored && by_tie.contains(axis.tie))
       out[by_tie[axis.tie]].followers.push_back(a);
   }
-  for (Class& c : out) set_limits(c, options);
+  for (Class& c : out) set_limits(c, options, options.round_to);
   return out;
 }
 

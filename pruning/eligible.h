@@ -26,6 +26,10 @@ struct Class {
 /// The most units not above `units` that the class can lose in its steps.
 std::int64_t whole_steps(const Class& c, std::int64_t units);
 
+/// How far a class may shrink under the floors of the options when its widths stay multiples of `multiple`, and why it
+/// takes no part when it cannot.
+void set_limits(Class& c, const PlanOptions& options, std::int64_t multiple);
+
 /// The classes of all groups under the options: who takes part, how far each may shrink, and why not.
 std::vector<Class> classes_of(const models::Model& model, const graph::Dependencies& dependencies,
                               const PlanOptions& options);

@@ -11,6 +11,18 @@ struct Stopped {};
 
 }  // namespace
 
+void HeldValues::see(graph::ValueId value, const at::Tensor& tensor) {
+  if (const auto found = wanted_.find(value); found != wanted_.end()) found->second.tensor = tensor;
+}
+
+at::Tensor HeldValues::take(graph::ValueId value) {
+  const auto found = wanted_.find(value);
+  if (found == wanted_.end()) return {};
+  at::Tensor out = found->second.tensor;
+  if (--found->second.times == 0) wanted_.erase(found);
+  return out;
+}
+
 LockStep::LockStep(const graph::Program& program, const kernels::Weights& weights,
                    std::vector<at::Tensor> inputs, Stops stops) {
   thread_ = std::thread([this, program, weights, inputs = std::move(inputs), stops = std::move(stops)] {
@@ -21,8 +33,12 @@ LockStep::LockStep(const graph::Program& program, const kernels::Weights& weight
         if (stop_) return;
       }
       kernels::RunOptions options;
+      HeldValues earlier;
+      for (const auto& [_, wanted] : stops.results) earlier.want(wanted);
       options.after_value = [&](graph::ValueId value, at::Tensor& tensor) {
-        if (stops.results.contains(value)) offer({.value = value, .op = -1, .content = {tensor}});
+        if (const auto stop = stops.results.find(value); stop != stops.results.end())
+          offer({.value = value, .op = -1, .content = {tensor, earlier.take(stop->second)}});
+        earlier.see(value, tensor);
       };
       options.before_op = [&](const graph::Op&, std::size_t index, std::vector<c10::IValue>& stack) {
         if (stops.arguments.contains(index))
@@ -70,10 +86,10 @@ LockStep::Offer LockStep::next() {
   return out;
 }
 
-at::Tensor LockStep::take(graph::ValueId value) {
+LockStep::Taken LockStep::take(graph::ValueId value) {
   Offer offer = next();
   POLLARD_CHECK(offer.value == value, "the two networks do not visit the same stops in the same order");
-  return offer.content.front().toTensor();
+  return {.result = offer.content[0].toTensor(), .earlier = offer.content[1].toTensor()};
 }
 
 std::vector<c10::IValue> LockStep::take_arguments(std::size_t op) {

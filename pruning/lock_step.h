@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <exception>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -17,12 +18,29 @@ namespace pollard::pruning {
 
 /// Where the second network stops: after the first result of an op, or before an op for its arguments.
 struct Stops {
-  std::set<graph::ValueId> results;
-  std::set<std::size_t> arguments;  ///< op indices
+  std::map<graph::ValueId, graph::ValueId> results;  ///< and an earlier value wanted with it, or none (-1)
+  std::set<std::size_t> arguments;                   ///< op indices
+};
+
+/// Values of a run that are wanted again later, each as often as it was asked for, then let go.
+class HeldValues {
+ public:
+  void want(graph::ValueId value) {
+    if (value.index >= 0) ++wanted_[value].times;
+  }
+  void see(graph::ValueId value, const at::Tensor& tensor);
+  at::Tensor take(graph::ValueId value);  ///< undefined for a value that nobody wanted
+
+ private:
+  struct Held {
+    int times = 0;
+    at::Tensor tensor;
+  };
+  std::map<graph::ValueId, Held> wanted_;
 };
 
 /// A second network that runs beside the caller, one stop at a time: it waits at each until the caller takes what it
-/// has there, so at most one such thing exists. Only one of the two sides computes at any moment.
+/// has there, so at most one such thing exists (and the earlier values that later stops want). Only one of the two sides computes at any moment.
 class LockStep {
  public:
   LockStep(const graph::Program& program, const kernels::Weights& weights, std::vector<at::Tensor> inputs,
@@ -32,7 +50,10 @@ class LockStep {
   LockStep& operator=(const LockStep&) = delete;
 
   /// The result at the next stop, which must be `value`: both networks visit stops in program order.
-  at::Tensor take(graph::ValueId value);
+  struct Taken {
+    at::Tensor result, earlier;  ///< `earlier` is undefined where none was wanted
+  };
+  Taken take(graph::ValueId value);
   /// The full argument list at the next stop, which must be op `op`.
   std::vector<c10::IValue> take_arguments(std::size_t op);
 

@@ -35,8 +35,13 @@ struct PlanOptions {
   std::optional<std::int64_t> max_activation_bytes;  ///< of the worst moment, at the example input
   std::optional<std::int64_t> max_stored_bytes;      ///< of the file: weights, buffers and file_overhead
   std::int64_t file_overhead = 0;                    ///< bytes of a file that are no weights
+  std::optional<double>
+      max_seconds;  ///< of one run on this machine, at the example input (pruning/latency.h)
+  std::optional<double> seconds_share;  ///< the same, as a share of what the network takes now
+  std::string latency_table;            ///< file of measured op times; "" keeps none
+  bool has_latency() const { return max_seconds || seconds_share; }
   bool has_budget() const {
-    return max_parameters || max_macs || speedup || max_activation_bytes || max_stored_bytes;
+    return max_parameters || max_macs || speedup || max_activation_bytes || max_stored_bytes || has_latency();
   }
   std::optional<Scope> scope;  ///< default: Local with ratio, Global with budgets
   std::string criterion = "magnitude";
@@ -46,6 +51,7 @@ struct PlanOptions {
   std::int64_t min_width = 1;                          ///< no group gets narrower
   double max_ratio = 1.0;                              ///< no group loses a larger share
   std::int64_t round_to = 1;                           ///< widths stay multiples of this
+  bool round_measured = false;                         ///< or of what runs fast here (pruning/op_times.h)
   bool exact_only = false;                             ///< leave renormalised groups whole
   bool allow_nonfinite = false;  ///< keep units without a finite score whole instead of refusing (E0325)
   std::uint64_t seed = 0;
@@ -61,12 +67,22 @@ struct GroupPlan {
   std::string kept_whole;             ///< why nothing was removed, when the options asked for some
 };
 
+/// Seconds of one run: what a latency budget was planned with.
+struct Forecast {
+  double dense = 0, most = 0, pruned = 0;          ///< measured, asked for, predicted
+  double measured_dense = 0, measured_pruned = 0;  ///< in turn, after planning; 0 where that was not done
+  /// By what part the measurement exceeds what was asked for, had the machine been as busy as when it was planned; 0
+  /// within 3 %, by which two measurements of one network differ.
+  double over() const;
+};
+
 /// What leaves: the whole decision, before any weight is touched.
 struct Plan {
   PlanOptions options;
   graph::Removal removal;         ///< by axis
   std::vector<GroupPlan> groups;  ///< one a group
   graph::Cost before, after;
+  std::optional<Forecast> latency;
   std::vector<std::string> warnings;
   std::vector<std::string> notes;  ///< what scoring took
   bool empty() const { return removal.empty(); }

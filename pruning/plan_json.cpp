@@ -23,7 +23,7 @@ json options_json(const PlanOptions& o) {
   json out{{"criterion", make_criterion(o.criterion)->name()},
            {"min_width", o.min_width},
            {"max_ratio", o.max_ratio},
-           {"round_to", o.round_to},
+           {"round_to", o.round_measured ? json("auto") : json(o.round_to)},
            {"exact", o.exact_only},
            {"allow_nonfinite", o.allow_nonfinite},
            {"seed", o.seed},
@@ -35,6 +35,8 @@ json options_json(const PlanOptions& o) {
   if (o.speedup) out["speedup"] = *o.speedup;
   if (o.max_activation_bytes) out["max_activation_bytes"] = *o.max_activation_bytes;
   if (o.max_stored_bytes) out["max_stored_bytes"] = *o.max_stored_bytes;
+  if (o.max_seconds) out["max_seconds"] = *o.max_seconds;
+  if (o.seconds_share) out["seconds_share"] = *o.seconds_share;
   if (o.heads) out["heads"] = *o.heads;
   if (o.head_dim) out["head_dim"] = *o.head_dim;
   out["scope"] = to_string(effective_scope(o));

@@ -6,7 +6,7 @@
 #include <fstream>
 
 #include "graph/error.h"
-#include "models/data/wordpiece.h"
+#include "models/data/text_tokens.h"
 #include "models/io/checkpoint.h"
 #include "models/io/npy.h"
 #include "pruning/calibration.h"
@@ -49,37 +49,48 @@ void check_sample(const std::filesystem::path& path, const graph::Value& want, c
     misfit(path, want.name + " mixes floating-point and integer data");
 }
 
-/// Ids, mask and types of one sample a line, to inputs by their names; padded or cut to a fixed length.
-Tensors read_text(const std::filesystem::path& path, const graph::Program& program,
+/// What a file of samples holds; `mask` where it is known beside the inputs.
+struct Content {
+  Tensors tensors;
+  at::Tensor mask;
+};
+
+/// Cut, or filled up with zeros, to the length a program was exported for.
+at::Tensor at_length_of(const graph::Value& value, const at::Tensor& tokens) {
+  if (value.shape.size() != 2 || value.shape[1].symbolic()) return tokens;
+  const std::int64_t length = value.shape[1].hint, have = tokens.size(1);
+  return have < length ? at::constant_pad_nd(tokens, {0, length - have}) : tokens.slice(1, 0, length);
+}
+
+/// Ids, mask and types of one sample a line, to inputs by their names.
+Content read_text(const std::filesystem::path& path, const graph::Program& program,
                   const CalibrationOptions& options) {
-  const models::WordPiece tokenizer = models::WordPiece::from_folder(options.tokenizer);
   models::io::open_file(path);  // its messages, where the path is wrong
   std::ifstream in(path);
   std::vector<std::string> lines;
   for (std::string line; std::getline(in, line);)
     if (!line.empty() && (options.most == 0 || std::ssize(lines) < options.most)) lines.push_back(line);
   if (lines.empty()) misfit(path, "holds no line of text");
-  const models::TokenBatch batch = tokenizer.batch(lines);
-  Tensors out;
+  const models::TokenBatch batch = models::text_tokens(options.tokenizer, lines);
+  Content out;
   for (graph::ValueId id : tensor_inputs(program)) {
     const graph::Value& value = program[id];
-    at::Tensor tensor = value.name.find("mask") != std::string::npos   ? batch.mask
-                        : value.name.find("type") != std::string::npos ? at::zeros_like(batch.ids)
-                                                                       : batch.ids;
-    if (value.shape.size() == 2 && !value.shape[1].symbolic()) {
-      const std::int64_t length = value.shape[1].hint, have = tensor.size(1);
-      tensor = have < length ? at::constant_pad_nd(tensor, {0, length - have}) : tensor.slice(1, 0, length);
-    }
-    out[value.name] = tensor;
+    const bool mask = value.name.find("mask") != std::string::npos,
+               type = value.name.find("type") != std::string::npos;
+    out.tensors[value.name] = at_length_of(value, mask   ? batch.mask
+                                                  : type ? at::zeros_like(batch.ids)
+                                                         : batch.ids);
+    if (!mask && !type) out.mask = at_length_of(value, batch.mask);
   }
   return out;
 }
 
-Tensors read_tensors(const std::filesystem::path& path, const graph::Program& program,
+Content read_content(const std::filesystem::path& path, const graph::Program& program,
                      const CalibrationOptions& options) {
   if (!options.tokenizer.empty()) return read_text(path, program, options);
-  if (models::io::looks_like_arrays(*models::io::open_file(path))) return models::io::read_arrays(path);
-  return models::io::read_checkpoint(path).tensors;
+  if (models::io::looks_like_arrays(*models::io::open_file(path)))
+    return {.tensors = models::io::read_arrays(path), .mask = {}};
+  return {.tensors = models::io::read_checkpoint(path).tensors, .mask = {}};
 }
 
 /// Bytes as an image of the input's kind: scaled, with a channel dimension.
@@ -117,9 +128,10 @@ at::Tensor read_labels(Tensors& tensors, const graph::Program& program, const Ca
 
 CalibrationSet read_calibration(const std::filesystem::path& path, const graph::Program& program,
                                 const CalibrationOptions& options) {
-  Tensors tensors = read_tensors(path, program, options);
+  const auto [all, known_mask] = read_content(path, program, options);
+  Tensors tensors = all;
   const std::vector<graph::ValueId> wanted = tensor_inputs(program);
-  CalibrationSet set;
+  CalibrationSet set{.inputs = {}, .labels = {}, .mask = known_mask};
   if (!tensors.empty()) {
     const std::int64_t held = tensors.begin()->second.dim() ? tensors.begin()->second.size(0) : 0;
     set.labels = read_labels(tensors, program, options, options.most ? std::min(options.most, held) : held);

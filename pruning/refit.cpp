@@ -2,6 +2,7 @@
 #include "pruning/refit.h"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 
 #include <algorithm>
 #include <cmath>
@@ -14,7 +15,34 @@ namespace {
 /// Most elements of the unfolded inputs that exist at once.
 constexpr std::int64_t kUnfoldedElements = std::int64_t{1} << 24;
 
-/// The refits of a convolution's groups, as one.
+at::TensorOptions whole() { return at::TensorOptions().dtype(at::kLong); }
+
+/// `most` of `count` row numbers, ascending, the same for the same two numbers; undefined when all fit. Drawn, because
+/// even steps through rows of images would see a few columns of pixels only.
+at::Tensor chosen_rows(std::int64_t count, std::int64_t most) {
+  if (count <= most) return {};
+  const at::Tensor order = at::randperm(count, at::make_generator<at::CPUGeneratorImpl>(0), whole());
+  return std::get<0>(order.slice(0, 0, std::max<std::int64_t>(1, most)).sort());
+}
+
+/// Channels last: [n, C, H, W] as [n H W, C].
+at::Tensor pixels(const at::Tensor& images) {
+  return images.permute({0, 2, 3, 1}).reshape({-1, images.size(1)});
+}
+
+/// The pixels under every kernel position of every output position, as offsets into one padded image: [H' W', taps].
+at::Tensor tap_offsets(at::IntArrayRef kernel, at::IntArrayRef outputs, std::int64_t padded_width,
+                       const ConvolutionShape& shape) {
+  const auto along = [&](std::size_t dim) {  // [outputs, taps]
+    return at::arange(outputs[dim], whole()).unsqueeze(1) * shape.stride[dim] +
+           at::arange(kernel[dim], whole()).unsqueeze(0) * shape.dilation[dim];
+  };
+  const at::Tensor y = along(0).view({outputs[0], 1, kernel[0], 1}),
+                   x = along(1).view({1, outputs[1], 1, kernel[1]});
+  return (y * padded_width + x).reshape({outputs[0] * outputs[1], kernel[0] * kernel[1]});
+}
+
+/// The refits of a convolution's groups, as one. Columns are taps, then channels.
 Refit joined(const std::vector<NormalEquations>& equations, const at::Tensor& weight, const at::Tensor& bias,
              double ridge) {
   const auto groups = static_cast<std::int64_t>(equations.size());
@@ -23,9 +51,10 @@ Refit joined(const std::vector<NormalEquations>& equations, const at::Tensor& we
   Refit result;
   for (std::int64_t g = 0; g < groups; ++g) {
     const auto solution = equations[static_cast<std::size_t>(g)].solve(
-        weight.slice(0, g * out, (g + 1) * out).reshape({out, -1}),
+        weight.slice(0, g * out, (g + 1) * out).permute({0, 2, 3, 1}).reshape({out, -1}),
         bias.defined() ? bias.slice(0, g * out, (g + 1) * out) : bias, ridge);
-    weights.push_back(solution.weight);
+    weights.push_back(
+        solution.weight.view({out, weight.size(2), weight.size(3), weight.size(1)}).permute({0, 3, 1, 2}));
     if (bias.defined()) biases.push_back(solution.bias);
     result.before = std::max(result.before, solution.before);
     result.after = std::max(result.after, solution.after);
@@ -43,8 +72,8 @@ double relative(const at::Tensor& difference, const at::Tensor& target) {
 }  // namespace
 
 at::Tensor thinned(const at::Tensor& rows, std::int64_t most) {
-  const std::int64_t step = (rows.size(0) + most - 1) / std::max<std::int64_t>(1, most);
-  return step <= 1 ? rows : rows.slice(0, 0, rows.size(0), step);
+  const at::Tensor chosen = chosen_rows(rows.size(0), most);
+  return chosen.defined() ? rows.index_select(0, chosen) : rows;
 }
 
 Refit refit_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
@@ -60,25 +89,28 @@ Refit refit_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tens
 Refit refit_convolution(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                         const at::Tensor& target, const ConvolutionShape& shape,
                         const RefitOptions& options) {
-  const std::vector<std::int64_t> kernel{weight.size(2), weight.size(3)};
-  const std::int64_t groups = shape.groups, out = weight.size(0) / groups,
-                     in = weight.size(1) * kernel[0] * kernel[1];
-  const std::int64_t positions = target.size(2) * target.size(3);
-  const std::int64_t per_block = std::max<std::int64_t>(1, kUnfoldedElements / (positions * in * groups));
-  const std::int64_t blocks = (x.size(0) + per_block - 1) / per_block,
-                     most = std::max<std::int64_t>(64, options.max_rows / blocks);
+  const std::int64_t groups = shape.groups, out = weight.size(0) / groups, in = weight.size(1),
+                     taps = weight.size(2) * weight.size(3), positions = target.size(2) * target.size(3);
+  const std::int64_t high = shape.padding[0], wide = shape.padding[1];
+  const at::Tensor padded = at::constant_pad_nd(x, {wide, wide, high, high}),
+                   offsets = tap_offsets({weight.size(2), weight.size(3)}, {target.size(2), target.size(3)},
+                                         padded.size(3), shape);
+  const at::Tensor inputs = pixels(padded), outputs = pixels(target);
   std::vector<NormalEquations> equations;
-  for (std::int64_t g = 0; g < groups; ++g) equations.emplace_back(in, out, bias.defined());
-  for (std::int64_t first = 0; first < x.size(0); first += per_block) {
-    const std::int64_t last = std::min(x.size(0), first + per_block);
-    const at::Tensor columns = at::im2col(x.slice(0, first, last), kernel, shape.dilation, shape.padding,
-                                          shape.stride);  // [n, C k, L]
-    const at::Tensor wanted = target.slice(0, first, last).flatten(2);
-    for (std::int64_t g = 0; g < groups; ++g) {
-      const at::Tensor rows = columns.slice(1, g * in, (g + 1) * in).transpose(1, 2).reshape({-1, in});
-      const at::Tensor y = wanted.slice(1, g * out, (g + 1) * out).transpose(1, 2).reshape({-1, out});
-      equations[static_cast<std::size_t>(g)].add(thinned(rows, most), thinned(y, most));
-    }
+  for (std::int64_t g = 0; g < groups; ++g) equations.emplace_back(taps * in, out, bias.defined());
+  at::Tensor rows = chosen_rows(outputs.size(0), options.max_rows);
+  if (!rows.defined()) rows = at::arange(outputs.size(0), whole());
+  for (const at::Tensor& some :
+       rows.split(std::max<std::int64_t>(1, kUnfoldedElements / (taps * in * groups)))) {
+    const at::Tensor image = at::floor_divide(some, positions), position = some - image * positions;
+    const at::Tensor places =
+        image.unsqueeze(1) * (padded.size(2) * padded.size(3)) + offsets.index_select(0, position);
+    const at::Tensor columns = inputs.index_select(0, places.flatten()).view({some.size(0), taps, -1}),
+                     wanted = outputs.index_select(0, some);
+    for (std::int64_t g = 0; g < groups; ++g)
+      equations[static_cast<std::size_t>(g)].add(
+          columns.slice(2, g * in, (g + 1) * in).reshape({some.size(0), taps * in}),
+          wanted.slice(1, g * out, (g + 1) * out));
   }
   return joined(equations, weight, bias, options.ridge);
 }

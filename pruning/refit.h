@@ -10,7 +10,7 @@ namespace pollard::pruning {
 
 struct RefitOptions {
   double ridge = 1e-3;              ///< relative to the mean diagonal of the inputs' second moments
-  std::int64_t max_rows = 1 << 17;  ///< rows a layer is fitted on; more are thinned evenly
+  std::int64_t max_rows = 1 << 17;  ///< rows a layer is fitted on; of more some are drawn
 };
 
 /// New parameters of one layer. `bias` is undefined where there was none; errors are |target - output| / |target| with
@@ -30,7 +30,7 @@ struct ConvolutionShape {
   std::int64_t groups = 1;
 };
 /// x [n, C, H, W], weight [out, C / groups, kh, kw], target [n, out, H', W']: least squares over unfolded inputs, group by
-/// group, in blocks of images that keep the unfolded rows in memory.
+/// group. Only the rows that count are unfolded, in blocks.
 Refit refit_convolution(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                         const at::Tensor& target, const ConvolutionShape& shape, const RefitOptions& options);
 
@@ -38,7 +38,7 @@ Refit refit_convolution(const at::Tensor& x, const at::Tensor& weight, const at:
 Refit refit_affine(const at::Tensor& normalised, const at::Tensor& weight, const at::Tensor& bias,
                    const at::Tensor& target, const RefitOptions& options);
 
-/// Every `step`-th row, so that at most `most` remain.
+/// At most `most` of the rows: the same ones of every tensor with as many rows.
 at::Tensor thinned(const at::Tensor& rows, std::int64_t most);
 
 }  // namespace pollard::pruning

@@ -14,6 +14,7 @@
 #include "pruning/lock_step.h"
 #include "pruning/refit_recurrent.h"
 #include "pruning/repair_layers.h"
+#include "pruning/residuals.h"
 
 namespace pollard::pruning {
 namespace {
@@ -74,7 +75,9 @@ class Repairer {
         d_(d),
         removal_(removal),
         options_(options.refit),
+        mask_(calibration.mask),
         inventory_(reached_layers(dense.program, d, removal, options.only_sliced)),
+        summands_(find_summands(dense.program, inventory_.layers)),
         dense_program_(with_batch(dense.program, d, calibration.samples())),
         pruned_program_(with_batch(pruned.program, graph::analyse(pruned.program), calibration.samples())),
         beside_(dense_program_, dense.weights, calibration.inputs, stops()) {
@@ -85,6 +88,8 @@ class Repairer {
         refit(found->second, op, stack);
       return false;
     };
+    for (const auto& [_, summand] : summands_) others_.want(summand.other);
+    run.after_value = [&](ValueId value, at::Tensor& tensor) { others_.see(value, tensor); };
     kernels::Executor(pruned_program_).run(pruned.weights, calibration.inputs, run);
   }
 
@@ -93,19 +98,24 @@ class Repairer {
  private:
   ValueId output(const Layer& layer) const { return dense_.program.ops[layer.dense_op].outputs[0]; }
 
+  Summand summand_of(const Layer& layer) const {
+    const auto found = summands_.find(layer.name);
+    return found == summands_.end() ? Summand{} : found->second;
+  }
+
   Stops stops() const {
     Stops out;
     for (const auto& [_, layer] : inventory_.layers)
       if (layer.kind == Layer::Kind::Recurrent)
         out.arguments.insert(layer.dense_op);
       else
-        out.results.insert(output(layer));
+        out.results[output(layer)] = summand_of(layer).other;
     return out;
   }
 
   void refit(const Layer& layer, const Op& op, Stack& stack) {
     if (layer.kind == Layer::Kind::Recurrent) return refit_recurrent_op(layer, op, stack);
-    const at::Tensor target = kept_outputs(layer, beside_.take(output(layer)));
+    const at::Tensor target = target_of(layer);
     const c10::OperatorHandle handle = operator_of(op);
     const std::size_t at_weight = position(handle.schema(), layer.weight),
                       at_bias = layer.has_bias() ? position(handle.schema(), layer.bias) : 0;
@@ -129,7 +139,8 @@ class Repairer {
     const at::Tensor x = stack[position(handle.schema(), layer.input)].toTensor();
     switch (layer.kind) {
       case Layer::Kind::Transposed: {
-        Refit out = refit_linear(x, weight.t(), bias, target, options_);
+        Refit out =
+            refit_linear(counted_rows(x, mask_), weight.t(), bias, counted_rows(target, mask_), options_);
         out.weight = out.weight.t().contiguous();
         return out;
       }
@@ -138,11 +149,35 @@ class Repairer {
       case Layer::Kind::Linear:
       case Layer::Kind::Recurrent: break;
     }
-    return refit_linear(x, weight, bias, target, options_);
+    return refit_linear(counted_rows(x, mask_), weight, bias, counted_rows(target, mask_), options_);
   }
 
-  at::Tensor kept_outputs(const Layer& layer, const at::Tensor& dense) const {
-    const std::vector<graph::TermId>& dims = d_[output(layer)].dims;
+  /// The dense network's output; in a residual sum, what the sum lacks once the other summand is the pruned network's.
+  at::Tensor target_of(const Layer& layer) {
+    const LockStep::Taken dense = beside_.take(output(layer));
+    at::Tensor target = kept_units(output(layer), dense.result);
+    const Summand summand = summand_of(layer);
+    const at::Tensor other = others_.take(summand.other);
+    if (!other.defined()) return target;
+    const at::Tensor lost = (kept_units(summand.other, dense.earlier) - other).reshape(target.sizes());
+    if (summand.scale.empty()) return target + lost;
+    std::vector<std::int64_t> channels(static_cast<std::size_t>(target.dim()) - 1, 1);
+    channels[0] = -1;
+    return target + lost * norm_inverse(summand).view(channels);
+  }
+
+  /// What a batch norm's output changes by, as a change of its input: sqrt(variance + eps) / scale a channel; 0 where the
+  /// scale is too small to reach anything.
+  at::Tensor norm_inverse(const Summand& summand) const {
+    const at::Tensor scale = pruned_.weights.at(summand.scale),
+                     spread = (pruned_.weights.at(summand.variance) + summand.eps).sqrt();
+    const at::Tensor factor = spread / scale;
+    return at::where(scale.abs() > 1e-3 * spread, factor, at::zeros_like(factor));
+  }
+
+  /// Of a dense value, the units that are kept.
+  at::Tensor kept_units(ValueId value, const at::Tensor& dense) const {
+    const std::vector<graph::TermId>& dims = d_[value].dims;
     at::Tensor out = dense;
     for (std::size_t dim = 0; dim < dims.size(); ++dim)
       if (graph::touched(d_, dims[dim], removal_))
@@ -184,7 +219,8 @@ class Repairer {
     if (layer.has_bias()) stack[position(handle.schema(), layer.bias)] = c10::IValue();
     handle.callBoxed(&stack);
     const auto rows = [&](const at::Tensor& t) {
-      return (last || t.dim() == 2 ? t : t.movedim(1, -1)).reshape({-1, weight.numel()});
+      const bool channels_last = last || t.dim() == 2;
+      return (channels_last ? counted_rows(t, mask_) : t.movedim(1, -1)).reshape({-1, weight.numel()});
     };
     return refit_affine(rows(stack.front().toTensor()), weight, bias, rows(target), options_);
   }
@@ -216,7 +252,10 @@ class Repairer {
   const graph::Dependencies& d_;
   const graph::Removal& removal_;
   RefitOptions options_;
+  at::Tensor mask_;
   Inventory inventory_;
+  std::map<std::string, Summand> summands_;  ///< by layer
+  HeldValues others_;                        ///< of the pruned network
   Program dense_program_, pruned_program_;
   LockStep beside_;
   RepairReport report_;
@@ -236,6 +275,8 @@ std::int64_t bytes_per_sample(const Program& program, const graph::Dependencies&
 CalibrationSet within(const CalibrationSet& all, std::int64_t samples) {
   CalibrationSet out = all;
   for (at::Tensor& input : out.inputs) input = input.slice(0, 0, samples);
+  if (out.mask.defined()) out.mask = out.mask.slice(0, 0, samples);
+  if (out.labels.defined()) out.labels = out.labels.slice(0, 0, samples);
   return out;
 }
 

@@ -50,6 +50,7 @@ struct RepairReport {
 ///
 ///     min over W, b of |Y_dense[kept] - (X W' + b)|^2 + ridge |W - W_sliced|^2
 ///
+/// In a residual sum the target is what the sum lacks (pruning/residuals.h). Masked positions do not count.
 /// One pass: the dense and the pruned network run in lock-step over the calibration set, and only the layer at hand is
 /// in memory for both. Least-squares reconstruction of consumers as in OSSCAR (Meng et al., ICML 2024) and SlimGPT
 /// (Ling et al., NeurIPS 2024), here applied to every layer in order.

@@ -33,7 +33,8 @@ class Selection {
         options_(options),
         calibration_(calibration),
         cost_(model.program, d),
-        classes_(classes_of(model, d, options)),
+        table_(options.has_latency() || options.round_measured ? options.latency_table : ""),
+        classes_(chosen_classes()),
         order_(model, d, options, calibration, classes_) {
     taken_.assign(classes_.size(), 0);
     for (std::size_t c = 0; c < classes_.size(); ++c)
@@ -46,20 +47,55 @@ class Selection {
              .groups = {},
              .before = {},
              .after = {},
+             .latency = {},
              .warnings = {},
              .notes = order_.notes()};
+    out.notes.insert(out.notes.end(), notes_.begin(), notes_.end());
     out.before = cost_.evaluate(graph::full_widths(d_));
-    limits_ = limits_of(options_, cost_, out.before);
+    if (options_.has_latency()) time_ops(out);
+    limits_ = limits_of(options_, cost_, out.before, latency_ ? &*latency_ : nullptr);
     if (scope() == Scope::Predicted || scope() == Scope::Measured)
       choose_by_error();
     else
       choose_by_rank();
     write_removal(out);
     out.after = cost_.evaluate(out.removal.widths(d_));
+    if (latency_)
+      out.latency = {.dense = latency_->dense(),
+                     .most = most_seconds(options_, *latency_),
+                     .pruned = latency_->seconds(out.removal.widths(d_))};
     return out;
   }
 
  private:
+  /// With --round-to auto, classes step in multiples that run fast on this machine.
+  std::vector<Class> chosen_classes() {
+    std::vector<Class> classes = classes_of(model_, d_, options_);
+    if (!options_.round_measured) return classes;
+    OpTimer timer(model_, d_, table_);
+    const std::vector<std::int64_t> multiples = measured_multiples(model_, d_, classes, timer);
+    table_.save();
+    std::map<std::int64_t, int> count;
+    for (std::size_t c = 0; c < classes.size(); ++c) {
+      if (!classes[c].takes_part()) continue;
+      set_limits(classes[c], options_, multiples[c]);
+      ++count[multiples[c]];
+    }
+    std::string text = "widths in multiples that run fast here:";
+    for (const auto& [multiple, times] : count)
+      text += " " + std::to_string(multiple) + " (" + std::to_string(times) + "x)";
+    notes_.push_back(text);
+    return classes;
+  }
+
+  void time_ops(Plan& out) {
+    OpTimer timer(model_, d_, table_);
+    latency_.emplace(model_, d_, classes_, timer);
+    table_.save();
+    out.notes.push_back("ops timed in " + std::to_string(timer.measured()) + " networks, " +
+                        std::to_string(table_.size()) + " times known of " + LatencyTable::machine());
+  }
+
   Scope scope() const { return effective_scope(options_); }
   bool free_class(std::size_t c) const { return classes_[c].takes_part() && !classes_[c].ratio; }
 
@@ -315,6 +351,11 @@ class Selection {
     for (const graph::UnknownOp& op : d_.unknown)
       out.warnings.push_back("no rule for " + op.target + " (" + std::to_string(op.ops.size()) +
                              "x): everything it touches is kept whole");
+    const auto passed_over = std::ranges::count_if(
+        classes_, [](const Class& c) { return c.kept_whole.starts_with("no narrower multiple"); });
+    if (passed_over > 0)
+      out.warnings.push_back(std::to_string(passed_over) + " groups stay whole, no multiple of " +
+                             std::to_string(options_.round_to) + " is narrower: lower --round-to, or auto");
     if (out.removal.empty())
       out.warnings.push_back(d_.groups.empty() ? "nothing can be pruned: every dimension is frozen"
                                                : "nothing was removed");
@@ -325,6 +366,9 @@ class Selection {
   const PlanOptions& options_;
   const CalibrationSet* calibration_;
   graph::CostModel cost_;
+  LatencyTable table_;
+  std::optional<LatencyModel> latency_;
+  std::vector<std::string> notes_;
   std::vector<Class> classes_;
   UnitOrder order_;
   std::vector<Limit> limits_;
@@ -349,6 +393,12 @@ std::string_view to_string(Scope scope) {
     case Scope::Measured: return "measured";
   }
   return "local";
+}
+
+double Forecast::over() const {
+  if (measured_dense <= 0) return 0;
+  const double part = measured_pruned * dense / measured_dense / most - 1;
+  return part > 0.03 ? part : 0;
 }
 
 Scope effective_scope(const PlanOptions& options) {

@@ -29,7 +29,7 @@ def images(part):
 
 
 NETWORKS = {
-    "resnet20": Network(ResNet20, images, 8, 0.2, "sgd"),
+    "resnet20": Network(ResNet20, images, 12, 0.2, "sgd"),
     "vit": Network(ViTTiny, images, 4, 3e-3, "adamw", bf16=False),
     "sequencer": Network(SequencerTiny, images, 5, 4e-3, "adamw"),
     "lstm": Network(LSTMVowels, japanese_vowels.load, 80, 1e-2, "adamw", 32, flip=False, noise=1.0, bf16=False),

@@ -18,6 +18,7 @@
 #include "models/io/atomic_file.h"
 #include "models/io/cancel.h"
 #include "pruning/limits.h"
+#include "pruning/op_times.h"
 #include "pruning/plan.h"
 #include "pruning/rewrite.h"
 #include "pruning/verify.h"
@@ -115,9 +116,11 @@ pruning::Plan choose(const Options& options, AnalysedModel& m, const Samples& sa
   const auto cost = [&] {
     return graph::CostModel(m.model.program, m.dependencies).evaluate(graph::full_widths(m.dependencies));
   };
-  if (options.steps > 1) target = pruning::step_toward(target, cost(), 1);  // a speed-up becomes MACs
+  const auto seconds = [&] { return target.has_latency() ? pruning::race_models({&m.model}, 9).front() : 0; };
+  // A speed-up becomes MACs, a share of the time a time.
+  if (options.steps > 1) target = pruning::step_toward(target, cost(), seconds(), 1);
   for (int left = options.steps; left > 1; --left)
-    m = one_step(options, m, pruning::step_toward(target, cost(), left), samples, context);
+    m = one_step(options, m, pruning::step_toward(target, cost(), seconds(), left), samples, context);
   return plan_for(target, m, pointer_to(samples));
 }
 
@@ -126,8 +129,9 @@ void check_options(const Options& options, const Context& context) {
   if (options.plan_file.empty())
     budgets = plan_options(options.plan, "prune", context.globals().seed).has_budget();
   if (options.steps > 1 && !budgets)
-    throw usage_error("E0206", "--steps", "goes with budgets",
-                      "steps lead to a budget: --speedup, --params, --macs, --activations or --file-size");
+    throw usage_error(
+        "E0206", "--steps", "goes with budgets",
+        "steps lead to a budget: --speedup, --params, --macs, --activations, --file-size, --latency");
 }
 
 Exit run_prune(Options& options, Context& context) {

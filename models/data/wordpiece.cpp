@@ -136,10 +136,15 @@ void WordPiece::add_word(std::string_view word, std::vector<std::int64_t>& out) 
 
 TokenBatch WordPiece::batch(std::span<const std::string> texts) const {
   std::vector<std::vector<std::int64_t>> rows;
+  for (const std::string& text : texts) rows.push_back(ids(text));
+  return padded(rows, pad_);
+}
+
+TokenBatch padded(const std::vector<std::vector<std::int64_t>>& rows, std::int64_t pad) {
   std::size_t longest = 0;
-  for (const std::string& text : texts) longest = std::max(longest, rows.emplace_back(ids(text)).size());
-  const std::vector<std::int64_t> shape{std::ssize(texts), static_cast<std::int64_t>(longest)};
-  TokenBatch out{at::full(shape, pad_, at::kLong), at::zeros(shape, at::kLong)};
+  for (const auto& row : rows) longest = std::max(longest, row.size());
+  const std::vector<std::int64_t> shape{std::ssize(rows), static_cast<std::int64_t>(longest)};
+  TokenBatch out{at::full(shape, pad, at::kLong), at::zeros(shape, at::kLong)};
   auto* id = out.ids.mutable_data_ptr<std::int64_t>();
   auto* keep = out.mask.mutable_data_ptr<std::int64_t>();
   for (std::size_t r = 0; r < rows.size(); ++r) {

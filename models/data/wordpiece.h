@@ -25,6 +25,8 @@ struct TokenBatch {
   at::Tensor ids;
   at::Tensor mask;  ///< 1 for tokens, 0 for padding
 };
+/// Rows of ids of any lengths, filled up with `pad`.
+TokenBatch padded(const std::vector<std::vector<std::int64_t>>& rows, std::int64_t pad);
 
 /// BERT's WordPiece tokenizer: text is cleaned, split at white space and punctuation, and each word into the longest
 /// known pieces from the left, the later ones written "##piece". Wu et al., 2016 (arXiv 1609.08144). Gives the ids

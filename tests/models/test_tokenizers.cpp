@@ -7,6 +7,7 @@
 
 #include "graph/error.h"
 #include "models/data/byte_bpe.h"
+#include "models/data/text_tokens.h"
 #include "models/data/tokenizer_json.h"
 #include "models/data/wordpiece.h"
 #include "tests/models/support/exported_cases.h"
@@ -51,6 +52,33 @@ TEST(Tokenizers, VocabularyAndMergesFilesSayTheSameAsTokenizerJson) {
   for (const Json& item : reference("gpt2").at("cases"))
     EXPECT_EQ(tokenizer.ids(item.at("text").get<std::string>()), item.at("ids").get<Ids>())
         << item.at("text");
+}
+
+TEST(Tokenizers, TextsOfAnyTokenizerBecomeRowsWithAMask) {
+  for (const char* name : {"gpt2", "wordpiece"}) {
+    const test::TemporaryFolder folder;
+    std::ofstream(folder.path() / "tokenizer.json") << reference(name).at("file");
+    std::ofstream(folder.path() / "tokenizer_config.json") << R"({"model_max_length": 5})";
+    std::vector<std::string> texts;
+    std::vector<Ids> ids;
+    for (const Json& item : reference(name).at("cases")) {
+      texts.push_back(item.at("text"));
+      ids.push_back(item.at("ids"));
+      if (std::string(name) == "gpt2") ids.back().resize(std::min<std::size_t>(5, ids.back().size()));
+    }
+    const TokenBatch batch = text_tokens(folder.path(), texts);
+    ASSERT_EQ(batch.ids.size(0), std::ssize(texts)) << name;
+    for (std::size_t row = 0; row < ids.size(); ++row)
+      for (std::int64_t k = 0; k < batch.ids.size(1); ++k) {
+        const bool token = k < std::ssize(ids[row]);
+        const auto at = static_cast<std::int64_t>(row);
+        EXPECT_EQ(batch.mask[at][k].item<std::int64_t>(), token ? 1 : 0) << name << ": " << texts[row];
+        if (token) {
+          EXPECT_EQ(batch.ids[at][k].item<std::int64_t>(), ids[row][static_cast<std::size_t>(k)])
+              << texts[row];
+        }
+      }
+  }
 }
 
 TEST(Tokenizers, WordPieceIsReadFromTokenizerJson) {

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which positions of the samples count.
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+
+#include "models/init.h"
+#include "models/registry.h"
+#include "pruning/repair.h"
+#include "pruning/rewrite.h"
+
+namespace pollard::pruning {
+namespace {
+
+TEST(Calibration, RowsThatHoldDataAreCounted) {
+  const at::Tensor mask = at::tensor({1, 1, 0, 1, 0, 0}).view({2, 3}), x = at::arange(24).view({2, 3, 4});
+  const at::Tensor counted = at::stack({x[0][0], x[0][1], x[1][0]});
+  EXPECT_TRUE(at::equal(counted_rows(x, mask), counted));
+  EXPECT_TRUE(at::equal(counted_rows(x.view({6, 4}), mask), counted)) << "samples and positions joined";
+  EXPECT_TRUE(at::equal(counted_rows(x, {}), x));
+  EXPECT_TRUE(at::equal(counted_rows(x.view({4, 6}), mask), x.view({4, 6}))) << "something else";
+  const at::Tensor heads = at::arange(48).view({2, 3, 2, 4});
+  EXPECT_TRUE(
+      at::equal(counted_rows(heads, mask), at::stack({heads[0][0][0], heads[0][0][1], heads[0][1][0],
+                                                      heads[0][1][1], heads[1][0][0], heads[1][0][1]})));
+}
+
+/// What stands under padding must not reach the repaired weights: attention leaves it out, and so must the refit.
+TEST(Calibration, RepairDoesNotSeePadding) {
+  const models::Model dense = models::fresh_model(
+      *models::find_family("bert"),
+      R"({"vocab_size":97,"hidden_size":32,"num_hidden_layers":2,"num_attention_heads":4,"intermediate_size":48,"max_position_embeddings":40})",
+      0);
+  const graph::Dependencies d = graph::analyse(dense.program);
+  graph::Removal removal(d);
+  for (const graph::Group& group : d.groups) {
+    const graph::Axis& axis = d.axes[static_cast<std::size_t>(group.axis)];
+    if (axis.size == 48)
+      removal.removed[static_cast<std::size_t>(group.axis)] = {0, 5, 6, 7, 20, 21, 22, 23, 40};
+  }
+  ASSERT_FALSE(removal.empty());
+  const at::Tensor mask = (at::arange(12).unsqueeze(0) < at::arange(16).unsqueeze(1) % 8 + 5).to(at::kLong);
+  std::vector<models::Model> repaired;
+  for (const std::uint64_t seed : {1, 2}) {
+    const at::Tensor ids = at::randint(97, {16, 12},
+                                       at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{0}), at::kLong),
+                     others =
+                         at::randint(97, {16, 12}, at::make_generator<at::CPUGeneratorImpl>(seed), at::kLong);
+    CalibrationSet samples{.inputs = {}, .labels = {}, .mask = mask};
+    for (const graph::Input* input : dense.program.user_inputs()) {
+      const std::string& name = dense.program[input->value].name;
+      samples.inputs.push_back(name.find("mask") != std::string::npos   ? mask
+                               : name.find("type") != std::string::npos ? at::zeros_like(ids)
+                                                                        : at::where(mask == 1, ids, others));
+    }
+    repaired.push_back(prune(dense, d, removal));
+    const RepairReport report = repair(repaired.back(), dense, d, removal, samples);
+    EXPECT_GT(report.ops.size(), 4u);
+  }
+  for (const auto& [name, weight] : repaired[0].weights)
+    EXPECT_TRUE(at::allclose(weight, repaired[1].weights.at(name), 1e-4, 1e-5)) << name;
+}
+
+}  // namespace
+}  // namespace pollard::pruning
