@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accuracy after pruning without training or labels: pollard with and without repair, and torch-pruning 1.6.1.
 
-    repair_table.py POLLARD FOLDER NAME [--macs 0.5 0.35] [--seeds 3] [--fine-tune] [--ablation] [--only ours|peer]
+    repair_table.py POLLARD FOLDER NAME [--macs 0.5 0.35] [--seeds 3] [--fine-tune] [--ablation]
+                    [--repairs none least-squares] [--only ours|peer]
 
 FOLDER holds what export_trained.py wrote. A seed draws the 1,024 calibration samples (and Taylor's batch). Every row is
 mean and spread (largest minus smallest) of the test accuracy over the seeds, at the share of MACs that stays. The peer
@@ -110,7 +111,7 @@ def peer(a, dense, name, share, seed):
         rows[" + BN"] = accuracy(fresh, *a.data)
     if a.fine_tune and seed == 0:
         network = NETWORKS[a.name]
-        tuned = train(network, 1, lambda text: None, model, network.rate / 10)
+        tuned = train(network, model, 1, lambda text: None, network.rate / 10)
         rows[" + 1 epoch"] = accuracy(tuned, *a.data)
     return {label: (value, left) for label, value in rows.items()}
 
@@ -135,6 +136,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--ablation", action="store_true")
     parser.add_argument("--fine-tune", action="store_true")
+    parser.add_argument("--repairs", nargs="+", default=["none", "batchnorm", "least-squares"])
     parser.add_argument("--only", choices=["ours", "peer"])
     a = parser.parse_args()
     torch.set_num_threads(1)
@@ -156,7 +158,7 @@ def main():
         if a.only == "peer":
             continue
         for criterion, scope in ABLATION if a.ablation else OURS:
-            for repair in ("none", "batchnorm", "least-squares"):
+            for repair in a.repairs:
                 if repair == "batchnorm" and not any(isinstance(m, nn.BatchNorm2d) for m in dense.modules()):
                     continue
                 results = [ours(a, seed, share, criterion, scope, repair) for seed in range(a.seeds)]

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains the networks of docs/repair.md and stores them as state dicts (f16 on disk, f32 in use).
 
-    train_networks.py OUT_FOLDER [NAME ...] [--epochs N]
+    train_networks.py OUT_FOLDER [NAME ...] [--epochs N] [--from FOLDER --rate R]
 
-Names: resnet20, vit, sequencer (Fashion-MNIST) and lstm (JapaneseVowels). One thread, seed 0; some train in bf16. Prints the test accuracy after every epoch.
+Names: resnet20, vit, sequencer (Fashion-MNIST) and lstm (JapaneseVowels). One thread, seed 0; some train in bf16. --from goes on from FOLDER/NAME.pth, at the peak
+learning rate R. Prints the test accuracy after every epoch.
 """
 import argparse
 import os
@@ -25,12 +26,12 @@ def accuracy(model, x, y, batch=500):
         return 100 * sum((model(x[i:i + batch]).argmax(1) == y[i:i + batch]).sum().item() for i in range(0, len(x), batch)) / len(x)
 
 
-def train(network, epochs, report, model=None, rate=None):
-    """From scratch, or `model` further at the peak learning rate `rate`."""
+def train(network, model, epochs, report, rate=None):
+    """Trains `model`; `rate` is the peak learning rate, the network's own without one."""
     torch.manual_seed(0)
     x, y = network.load("train")
     test_x, test_y = network.load("test")
-    model, rate = model or network.build(), rate or network.rate
+    rate = rate or network.rate
     model, steps = model.to(memory_format=torch.channels_last), len(x) // network.batch * epochs
     if network.optimiser == "sgd":
         optimiser = torch.optim.SGD(model.parameters(), rate, 0.9, weight_decay=5e-4, nesterov=True)
@@ -66,11 +67,17 @@ def main():
     parser.add_argument("folder")
     parser.add_argument("names", nargs="*")
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--from", dest="start")
+    parser.add_argument("--rate", type=float)
     a = parser.parse_args()
     torch.set_num_threads(1)
     for name in a.names or NETWORKS:
         network = NETWORKS[name]
-        model = train(network, a.epochs or network.epochs, lambda text: print(name, text, flush=True))
+        torch.manual_seed(0)
+        start = network.build()
+        if a.start:
+            start.load_state_dict(torch.load(os.path.join(a.start, name + ".pth"), weights_only=True))
+        model = train(network, start.float(), a.epochs or network.epochs, lambda text: print(name, text, flush=True), a.rate)
         state = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
         torch.save(state, os.path.join(a.folder, name + ".pth"))
         model.load_state_dict(state)

@@ -172,8 +172,6 @@ std::int64_t odd_multiple(std::int64_t size, std::int64_t multiple) {
   return width < size ? width : width - step;
 }
 
-}  // namespace
-
 /// Every class that can at the odd multiple, the others whole.
 std::vector<std::int64_t> odd_multiples(const std::vector<Class>& classes, std::int64_t multiple) {
   std::vector<std::int64_t> out;
