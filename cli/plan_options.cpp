@@ -202,7 +202,7 @@ pruning::Plan plan_for_size(pruning::PlanOptions options, const AnalysedModel& m
 
 pruning::Plan plan_for_latency(pruning::PlanOptions options, const AnalysedModel& m,
                                const pruning::CalibrationSet* samples) {
-  constexpr int kRounds = 4, kRuns = 15;
+  constexpr int kRounds = 4, kRuns = 25;
   double asked = 0;
   for (int round = 1;; ++round) {
     pruning::Plan plan = plan_for_size(options, m, samples);

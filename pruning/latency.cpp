@@ -44,7 +44,7 @@ LatencyModel::LatencyModel(const models::Model& model, const graph::Dependencies
     }
   }
   for (auto& [of, shape] : shapes_) fill(of, shape);
-  dense_ = race_models({&model}, 9).front();
+  dense_ = race_models({&model}, 15).front();
   const double sum = seconds(graph::full_widths(d));
   scale_ = sum > 0 ? dense_ / sum : 1;
 }
@@ -87,9 +87,9 @@ void LatencyModel::fill(const std::vector<std::size_t>& classes, Shape& shape) c
   }
   if (std::ranges::find(seen, 0) != seen.end()) return fit(classes, shape);
   for (std::size_t cell = 0; cell < sum.size(); ++cell) sum[cell] /= seen[cell];
-  for (std::size_t cell = 0; cell < sum.size(); ++cell) {
-    if (cell % kCandidates > 0) sum[cell] = std::max(sum[cell], sum[cell - 1]);
-    if (cell >= kCandidates) sum[cell] = std::max(sum[cell], sum[cell - kCandidates]);
+  for (std::size_t cell = sum.size(); cell-- > 0;) {
+    if ((cell + 1) % kCandidates > 0 && cell + 1 < sum.size()) sum[cell] = std::min(sum[cell], sum[cell + 1]);
+    if (cell + kCandidates < sum.size()) sum[cell] = std::min(sum[cell], sum[cell + kCandidates]);
   }
   shape.grid = std::move(sum);
 }

@@ -15,7 +15,7 @@ namespace pollard::pruning {
 /// networks show every op at every pair of its widths: network (i, j) gives class c, of colour k < 5, its width number
 /// (i + k j) mod 5, and number j where k = 5; classes that share an op have different colours, and two different lines
 /// through Z5 x Z5 meet in one point. Between candidates times are interpolated, bilinearly; they never fall as widths
-/// grow (the running maximum), since budgets need that. Ops of three classes and more are fitted by a + b x the product of
+/// grow: a narrow op counts at most what a wider one takes, which it could be padded to. Ops of three classes and more are fitted by a + b x the product of
 /// their shares. The sum is scaled to what a whole run takes beside its ops.
 class LatencyModel {
  public:

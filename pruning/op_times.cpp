@@ -16,7 +16,7 @@
 namespace pollard::pruning {
 namespace {
 
-constexpr int kRepeats = 5;
+constexpr int kRepeats = 9;
 
 /// The op as the table names it: its target, and shapes in place of values.
 std::string key_of(const graph::Op& op, const graph::Program& program) {
@@ -107,21 +107,16 @@ std::vector<double> race_models(const std::vector<const models::Model*>& models,
   const auto inputs = example_inputs(*models.front(), 1, 0).at(0);
   std::vector<kernels::Executor> executors;
   for (const models::Model* model : models) executors.emplace_back(model->program);
-  std::vector<std::vector<double>> seconds(models.size());
+  std::vector<double> shortest(models.size(), std::numeric_limits<double>::infinity());
   for (int round = -1; round < rounds; ++round)
     for (std::size_t m = 0; m < models.size(); ++m) {
       models::io::throw_if_cancelled();
       const auto start = Clock::now();
       executors[m].run(models[m]->weights, inputs);
-      if (round >= 0) seconds[m].push_back(std::chrono::duration<double>(Clock::now() - start).count());
+      const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+      if (round >= 0) shortest[m] = std::min(shortest[m], seconds);
     }
-  std::vector<double> out;
-  for (auto& all : seconds) {
-    const auto middle = all.begin() + std::ssize(all) / 2;
-    std::ranges::nth_element(all, middle);
-    out.push_back(*middle);
-  }
-  return out;
+  return shortest;
 }
 
 graph::Widths axis_widths(const graph::Dependencies& d, const std::vector<Class>& classes,

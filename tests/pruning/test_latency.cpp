@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <sstream>
 
 #include "graph/error.h"
 #include "models/init.h"
@@ -35,9 +36,10 @@ std::int64_t rounded_up(std::int64_t width, std::int64_t multiple) {
   return (width + multiple - 1) / multiple * multiple;
 }
 
-/// Nanoseconds of a convolution: one for every weight, as if channels came in multiples.
-double invented(std::int64_t out, std::int64_t in, std::int64_t taps, std::int64_t multiple) {
-  return 1e-9 * static_cast<double>(rounded_up(out, multiple) * rounded_up(in, multiple) * taps);
+/// Nanoseconds of a convolution: one for every multiply-accumulate, as if channels came in multiples.
+double invented(const Shape& weight, std::int64_t positions, std::int64_t multiple) {
+  return 1e-9 * static_cast<double>(rounded_up(weight[0], multiple) * rounded_up(weight[1], multiple) *
+                                    weight[2] * weight[3] * positions);
 }
 
 /// Convolutions get invented times, everything else none.
@@ -45,8 +47,12 @@ void invent_times(const std::filesystem::path& path, std::int64_t multiple) {
   Json file = Json::parse(std::ifstream(path));
   for (auto& [machine, times] : file.at("machines").items())
     for (auto& [key, seconds] : times.items()) {
-      const Shape weight = key.starts_with("aten.conv2d") ? shape_in(key, "weight") : Shape{};
-      seconds = weight.empty() ? 0.0 : invented(weight[0], weight[1], weight[2] * weight[3], multiple);
+      seconds = 0.0;
+      if (!key.starts_with("aten.conv2d")) continue;
+      const Shape input = shape_in(key, "input");
+      const std::int64_t stride = key.find("stride=[2") == std::string::npos ? 1 : 2;
+      seconds =
+          invented(shape_in(key, "weight"), input[0] * input[2] * input[3] / (stride * stride), multiple);
     }
   std::ofstream(path) << file;
 }
@@ -74,8 +80,8 @@ class Latency : public testing::Test {
     const graph::Program small = rewrite(model.program, d, removal);
     for (const graph::Op& op : small.ops)
       if (op.base_name() == "conv2d") {
-        const Shape weight = small[*op.tensor("weight")].sizes();
-        sum += invented(weight[0], weight[1], weight[2] * weight[3], 1);
+        const Shape output = small[op.outputs[0]].sizes();
+        sum += invented(small[*op.tensor("weight")].sizes(), output[0] * output[2] * output[3], 1);
       }
     return sum;
   }
