@@ -49,7 +49,7 @@ void add_scope(CLI::App& app, PlanArguments& a) {
   option("--ignore", a.ignore, "GLOBS", "leave these parameters' groups whole: 'head.*,stem.*'");
   option("--only", a.only, "GLOBS", "prune only groups that touch these parameters");
   option("--layer", a.layers, "GLOB=R", "a ratio of their own: 'stages.2.*=0.7,fc*=0'")->group("More");
-  option("--round-to", a.round_to, "N", "widths stay multiples of N; auto: fast ones");
+  option("--round-to", a.round_to, "N", "widths stay multiples of N, or auto");
   option("--latency-table", a.latency_table, "FILE", "where op times are kept; default the user's cache")
       ->group("More");
   option("--min-width", a.min_width, "N", "no group gets narrower")

@@ -31,7 +31,8 @@ class OpTimer {
 };
 
 /// Seconds of the shortest run of each model on the first one's example input, in turn, after a round that does not count.
-/// The shortest is what a run takes when nothing else disturbs it; other work on the machine only adds.
+/// The shortest is what a run takes when nothing else disturbs it; other work on the machine only adds. Time that other
+/// processes had is not counted where one thread computes.
 std::vector<double> race_models(const std::vector<const models::Model*>& models, int rounds);
 
 /// Which classes' widths an op's shapes depend on, by op: indices into `classes`, those that take part only.
