@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "graph/error.h"
+#include "graph/program_edit.h"
 #include "models/generalise.h"
 #include "models/meta_kernels.h"
 #include "models/trace.h"
@@ -158,7 +159,7 @@ Captured capture(Network& network) {
   out.program = generalise(traces, fit, plan.symbols);
   out.program.call = call;
   for (graph::Op& op : out.program.ops) drop_defaults(op);
-  remove_dead_ops(out.program);
+  graph::remove_dead_ops(out.program);
   graph::check(out.program);
   return out;
 }
@@ -172,7 +173,7 @@ graph::Program trace_shapes(Network& network, const std::vector<at::Tensor>& inp
   const OnMeta on_meta(network);
   graph::Program program = trace(network, meta, names).program;
   for (graph::Op& op : program.ops) drop_defaults(op);
-  remove_dead_ops(program);
+  graph::remove_dead_ops(program);
   return program;
 }
 

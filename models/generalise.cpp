@@ -238,32 +238,12 @@ class Generaliser {
   std::set<std::string> taken_;
 };
 
-bool writes(const Op& op) {
-  const std::string_view base = op.base_name();
-  return base.ends_with('_') && !base.ends_with("__");
-}
-
 }  // namespace
 
 Program generalise(const std::vector<Program>& traces, const PolynomialFit& fit,
                    const std::vector<SymbolSource>& symbols) {
   POLLARD_CHECK(!traces.empty() && traces.size() == fit.points().size(), "one trace a point");
   return Generaliser(traces, fit, symbols).run();
-}
-
-void remove_dead_ops(Program& program) {
-  std::set<std::int32_t> read;
-  for (const graph::Output& output : program.outputs)
-    for (const ValueId id : graph::values_in(output.value)) read.insert(id.index);
-  std::vector<Op> kept;
-  for (auto op = program.ops.rbegin(); op != program.ops.rend(); ++op) {
-    const bool used = std::ranges::any_of(op->outputs, [&](ValueId id) { return read.contains(id.index); });
-    if (!used && !writes(*op)) continue;
-    for (const graph::NamedArg& named : op->args)
-      for (const ValueId id : graph::values_in(named.arg)) read.insert(id.index);
-    kept.push_back(std::move(*op));
-  }
-  program.ops.assign(std::make_move_iterator(kept.rbegin()), std::make_move_iterator(kept.rend()));
 }
 
 }  // namespace pollard::models

@@ -23,7 +23,4 @@ struct SymbolSource {
 graph::Program generalise(const std::vector<graph::Program>& traces, const PolynomialFit& fit,
                           const std::vector<SymbolSource>& symbols);
 
-/// Removes ops whose results nobody reads, except those that write to their arguments.
-void remove_dead_ops(graph::Program& program);
-
 }  // namespace pollard::models

@@ -13,13 +13,15 @@ models::Model at_batch(const AnalysedModel& m, std::optional<std::int64_t> batch
   return model;
 }
 
-Contestant contestant(const Entry& entry, const Load& load) {
+Contestant contestant(const Entry& entry, const Load& load, Kernels kernels) {
   const models::Model model = at_batch(entry.m, load.batch);
-  return {model, input_shapes_for(model, load.shapes, load.batch), load.type, load.device, load.seed};
+  return {model,  input_shapes_for(model, load.shapes, load.batch), load.type, load.device, load.seed,
+          kernels};
 }
 
-BenchRow row_of(const Entry& entry, const Timing& timing, const std::string& type) {
+BenchRow row_of(const Entry& entry, Kernels kernels, const Timing& timing, const std::string& type) {
   return {.model = entry.m.path,
+          .kernels = kernels == Kernels::Pollard ? "pollard" : "torch",
           .dtype = type,
           .batch = std::to_string(timing.rows),
           .timing = timing,
@@ -37,11 +39,13 @@ Entry make_entry(AnalysedModel m) {
 std::vector<BenchRow> compare(const std::vector<Entry>& entries, const Load& load, int warmup, int repeat,
                               const std::function<void()>& after_round) {
   std::vector<Contestant> contestants;
-  for (const Entry& entry : entries) contestants.push_back(contestant(entry, load));
+  for (const Entry& entry : entries)
+    for (const Kernels kernels : load.kernels) contestants.push_back(contestant(entry, load, kernels));
   const std::vector<Timing> timings = race(contestants, warmup, repeat, after_round);
   std::vector<BenchRow> rows;
-  for (std::size_t e = 0; e < entries.size(); ++e)
-    rows.push_back(row_of(entries[e], timings[e], load.type ? load.type_name : "own"));
+  for (const Entry& entry : entries)
+    for (const Kernels kernels : load.kernels)
+      rows.push_back(row_of(entry, kernels, timings[rows.size()], load.type ? load.type_name : "own"));
   const auto first_macs = static_cast<double>(rows[0].cost.macs);
   for (BenchRow& row : rows) {
     row.speedup = rows[0].median() / row.median();

@@ -27,10 +27,11 @@ struct Load {
   std::optional<at::ScalarType> type;
   std::string type_name;
   c10::Device device = c10::kCPU;
+  std::vector<Kernels> kernels{Kernels::Torch};  ///< every model runs with each
   std::uint64_t seed = 0;
 };
 
-/// All models under one load, in turn; one row each, against the first. `after_round` is called once a round.
+/// All models under one load, in turn; one row for each and each kind of kernels, against the first. `after_round` is called once a round.
 std::vector<BenchRow> compare(const std::vector<Entry>& entries, const Load& load, int warmup, int repeat,
                               const std::function<void()>& after_round);
 

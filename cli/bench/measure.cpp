@@ -8,6 +8,8 @@
 #include <set>
 
 #include "cli/bench/memory_meter.h"
+#include "graph/error.h"
+#include "kernels/lowering/lowering.h"
 
 namespace pollard::cli {
 namespace {
@@ -24,9 +26,30 @@ std::vector<at::Tensor> placed(std::vector<at::Tensor> inputs, std::optional<at:
 std::int64_t bytes_of(const kernels::Weights& weights) {
   std::set<const void*> seen;
   std::int64_t bytes = 0;
-  for (const auto& [name, tensor] : weights)
-    if (seen.insert(tensor.data_ptr()).second) bytes += static_cast<std::int64_t>(tensor.nbytes());
+  for (const auto& [name, tensor] : weights) {
+    const bool packed = tensor.is_mkldnn();  // opaque: of about the size it had
+    const void* memory = packed ? tensor.unsafeGetTensorImpl() : tensor.data_ptr();
+    const auto size = tensor.numel() * static_cast<std::int64_t>(tensor.dtype().itemsize());
+    if (seen.insert(memory).second) bytes += packed ? size : static_cast<std::int64_t>(tensor.nbytes());
+  }
   return bytes;
+}
+
+/// The program that runs; `weights` become those it needs.
+graph::Program prepared(const graph::Program& program, kernels::Weights& weights, Kernels kernels) {
+  if (kernels == Kernels::Torch) return program;
+  kernels::Lowered lowered = kernels::lower(program, weights);
+  weights = std::move(lowered.weights);
+  return std::move(lowered.program);
+}
+
+void check_lowerable(std::optional<at::ScalarType> type, c10::Device device) {
+  if (device.is_cpu() && type.value_or(at::kFloat) == at::kFloat) return;
+  throw UserError({.code = "E0203",
+                   .exit = Exit::Usage,
+                   .subject = "--kernels",
+                   .message = "pollard's kernels run single precision on a CPU",
+                   .help = "use --kernels torch for other types and devices"});
 }
 
 void wait_for(c10::Device device) {
@@ -36,12 +59,13 @@ void wait_for(c10::Device device) {
 }  // namespace
 
 Contestant::Contestant(const models::Model& model, const Shapes& shapes, std::optional<at::ScalarType> type,
-                       c10::Device device, std::uint64_t seed)
-    : executor_(model.program),
-      weights_(kernels::convert(model.weights, type, device)),
+                       c10::Device device, std::uint64_t seed, Kernels kernels)
+    : weights_(kernels::convert(model.weights, type, device)),
+      executor_(prepared(model.program, weights_, kernels)),
       inputs_(placed(inputs_of_shapes(model, shapes, seed), type, device)),
       type_(type),
       device_(device) {
+  if (kernels == Kernels::Pollard) check_lowerable(type, device);
   if (!inputs_.empty() && inputs_[0].dim() > 0) rows_ = inputs_[0].size(0);
 }
 

@@ -16,11 +16,16 @@
 
 namespace pollard::cli {
 
+/// What runs a model: LibTorch's operators as the program names them, or the program lowered to pollard's and oneDNN's
+/// kernels (kernels/lowering/lowering.h).
+enum class Kernels : std::uint8_t { Torch, Pollard };
+
 /// One model ready to run at one shape and type on one device.
 class Contestant {
  public:
+  /// Throws UserError E0203 for Kernels::Pollard in another type than single precision or on another device than a CPU.
   Contestant(const models::Model& model, const Shapes& shapes, std::optional<at::ScalarType> type,
-             c10::Device device, std::uint64_t seed);
+             c10::Device device, std::uint64_t seed, Kernels kernels = Kernels::Torch);
   /// Seconds of one forward pass, until the device has finished.
   double run();
   /// Bytes of the weights plus the most bytes one pass takes beside them.
@@ -30,8 +35,8 @@ class Contestant {
  private:
   void forward();
 
-  kernels::Executor executor_;
   kernels::Weights weights_;
+  kernels::Executor executor_;
   std::vector<at::Tensor> inputs_;
   std::optional<at::ScalarType> type_;
   c10::Device device_;

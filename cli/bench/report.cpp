@@ -18,10 +18,16 @@ constexpr double far_below_theory = 0.75;
 
 std::string percentile_name(double p) { return fmt::format("p{:g}", p); }
 
-std::vector<Column> columns_of(bool typed, const std::vector<double>& percentiles,
+/// Columns that a table has only where they tell rows apart.
+struct Shown {
+  bool kernels, dtype;
+};
+
+std::vector<Column> columns_of(Shown shown, const std::vector<double>& percentiles,
                                const std::vector<std::string>& last) {
   std::vector<Column> columns{{"model", false, Column::Cut::Middle}};
-  if (typed) columns.push_back({"dtype"});
+  if (shown.kernels) columns.push_back({"kernels"});
+  if (shown.dtype) columns.push_back({"dtype"});
   columns.push_back({"batch", true});
   columns.push_back({"median", true});
   for (const double p : percentiles)
@@ -32,10 +38,11 @@ std::vector<Column> columns_of(bool typed, const std::vector<double>& percentile
   return columns;
 }
 
-std::vector<Cell> first_cells(const BenchRow& row, const std::string& name, bool typed,
+std::vector<Cell> first_cells(const BenchRow& row, const std::string& name, Shown shown,
                               const std::vector<double>& percentiles) {
   std::vector<Cell> cells{name};
-  if (typed) cells.emplace_back(row.dtype);
+  if (shown.kernels) cells.emplace_back(row.kernels);
+  if (shown.dtype) cells.emplace_back(row.dtype);
   cells.emplace_back(row.batch);
   cells.push_back(number_cell(row.median(), format_seconds_spread(row.median(), row.half_width())));
   for (const double p : percentiles)
@@ -44,6 +51,10 @@ std::vector<Cell> first_cells(const BenchRow& row, const std::string& name, bool
 }
 
 std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
+
+bool names_kernels(const std::vector<BenchRow>& rows) {
+  return std::any_of(rows.begin(), rows.end(), [](const BenchRow& r) { return r.kernels != "torch"; });
+}
 
 // Whether the file names alone tell the models apart.
 bool file_names_differ(const std::vector<BenchRow>& rows) {
@@ -72,13 +83,13 @@ std::optional<double> BenchRow::realised() const {
 }
 
 Table bench_summary(const std::vector<BenchRow>& rows, const std::vector<double>& percentiles) {
-  const bool typed =
-      std::any_of(rows.begin(), rows.end(), [](const BenchRow& r) { return r.dtype != "own"; });
-  Table table(columns_of(typed, percentiles, {"vs first"}));
+  const Shown shown{names_kernels(rows), std::any_of(rows.begin(), rows.end(),
+                                                     [](const BenchRow& r) { return r.dtype != "own"; })};
+  Table table(columns_of(shown, percentiles, {"vs first"}));
   const bool short_names = file_names_differ(rows);
   for (const BenchRow& row : rows) {
     std::vector<Cell> cells =
-        first_cells(row, short_names ? file_name(row.model) : row.model, typed, percentiles);
+        first_cells(row, short_names ? file_name(row.model) : row.model, shown, percentiles);
     cells.push_back(number_cell(row.rows_per_second(), format_short_figure(row.rows_per_second())));
     cells.push_back(bytes_cell(static_cast<double>(row.timing.peak_bytes)));
     std::string speed = format_factor(row.speedup);
@@ -90,9 +101,10 @@ Table bench_summary(const std::vector<BenchRow>& rows, const std::vector<double>
 }
 
 Table bench_table(const std::vector<BenchRow>& rows, const std::vector<double>& percentiles) {
-  Table table(columns_of(true, percentiles, {"vs first", "in theory", "realised"}));
+  const Shown shown{names_kernels(rows), true};
+  Table table(columns_of(shown, percentiles, {"vs first", "in theory", "realised"}));
   for (const BenchRow& row : rows) {
-    std::vector<Cell> cells = first_cells(row, row.model, true, percentiles);
+    std::vector<Cell> cells = first_cells(row, row.model, shown, percentiles);
     const double spread = row.rows_per_second() * row.half_width() / row.median();
     const auto realised = row.realised();
     cells.push_back(number_cell(row.rows_per_second(), format_spread(row.rows_per_second(), spread)));
@@ -110,6 +122,7 @@ Json to_json(const BenchRow& row, const std::vector<double>& percentiles) {
   for (const double p : percentiles) quantiles[percentile_name(p)] = quantile(row.timing.seconds, p / 100);
   const auto realised = row.realised();
   return {{"model", row.model},
+          {"kernels", row.kernels},
           {"dtype", row.dtype},
           {"batch", row.timing.rows},
           {"runs", row.timing.seconds.size()},

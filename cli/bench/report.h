@@ -14,7 +14,7 @@ namespace pollard::cli {
 
 /// One line of a benchmark: a model at a batch size and type, against the first model at the same.
 struct BenchRow {
-  std::string model, dtype, batch;
+  std::string model, kernels = "torch", dtype, batch;
   Timing timing;
   graph::Cost cost;       ///< at the model's example input
   double speedup = 1;     ///< median of the first model / this one's

@@ -18,7 +18,7 @@ namespace {
 struct Options {
   std::vector<std::string> models;
   ModelInput input;
-  std::string batch, shapes, dtype, format = "text", percentiles = "50,99", max_regress;
+  std::string batch, shapes, dtype, kernels = "torch", format = "text", percentiles = "50,99", max_regress;
   int repeat = 50, warmup = 10;
 };
 
@@ -35,6 +35,19 @@ std::optional<at::ScalarType> scalar_type(const std::string& name) {
                    .where = {},
                    .why = {},
                    .help = {}});
+}
+
+std::vector<Kernels> kernels_from(const std::string& text) {
+  std::vector<Kernels> kernels;
+  for (const std::string& name : split(text, ',')) {
+    if (name != "pollard" && name != "torch")
+      throw UserError({.code = "E0203",
+                       .exit = Exit::Usage,
+                       .subject = "--kernels",
+                       .message = fmt::format("\"{}\" is none of pollard, torch", name)});
+    kernels.push_back(name == "pollard" ? Kernels::Pollard : Kernels::Torch);
+  }
+  return kernels;
 }
 
 Shapes given_shapes(const std::string& text) {
@@ -59,6 +72,7 @@ std::vector<Load> loads_of(const Options& options, const Globals& globals) {
                        .type = scalar_type(type),
                        .type_name = type,
                        .device = device,
+                       .kernels = kernels_from(options.kernels),
                        .seed = globals.seed});
   return loads;
 }
@@ -119,7 +133,7 @@ void add_bench(CommandLine& line) {
                             .purpose = "latency, throughput, memory; several models side by side",
                             .examples = {"pollard bench model.pt2 small.pt2",
                                          "pollard bench model.pt2 small.pt2 --repeat 20 -o md",
-                                         "pollard bench small.pt2 --threads 1 --json"}},
+                                         "pollard bench small.pt2 --kernels torch,pollard"}},
                            [options](Context& context) { return run_bench(*options, context); });
   const auto option = [&](const char* name, auto& value, const char* type, const char* group,
                           const char* text) {
@@ -132,6 +146,8 @@ void add_bench(CommandLine& line) {
   option("--batch", options->batch, "1,8,64", "Load", "batch sizes, for models exported with one");
   option("--input", options->shapes, "1x3x32x32", "Load", "shapes of the inputs, comma between inputs");
   option("--dtype", options->dtype, "f32,f16", "Load", "run in these types; otherwise the model's own");
+  option("--kernels", options->kernels, "torch,pollard", "Load",
+         "LibTorch's operators, or the model lowered to fast kernels");
   option("--repeat", options->repeat, "N", "Measurement", "measured runs of each model, in turn")
       ->check(CLI::Range(1, 1000000));
   option("--warmup", options->warmup, "N", "Measurement", "runs before that")->check(CLI::Range(0, 1000000));

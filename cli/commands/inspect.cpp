@@ -13,6 +13,7 @@
 #include "cli/ui/suggest.h"
 #include "cli/ui/text.h"
 #include "graph/coupling_graph.h"
+#include "kernels/lowering/lowering.h"
 #include "pruning/eligible.h"
 
 namespace pollard::cli {
@@ -24,7 +25,7 @@ struct Options {
   std::vector<std::string> files;
   ModelInput input;
   std::string show = "summary", group, filter, sort = "program", dot;
-  bool strict = false, force = false;
+  bool strict = false, force = false, lowered = false;
 };
 
 bool passes(const GroupView& group, const std::string& glob, const graph::Program& program) {
@@ -104,11 +105,24 @@ void check_show(const std::string& show) {
   }
 }
 
+/// What runs when the model is lowered: the rules that found something, and the program they left.
+void show_lowered(const models::Model& model, Context& context) {
+  const kernels::Lowered lowered = kernels::lower(model.program, model.weights);
+  Table table({{"rule"}, {"places", true}, {"what", false, Column::Cut::End}});
+  for (const auto& [name, places] : lowered.applied) {
+    const auto rule = std::ranges::find(kernels::lowering_rules(), name, &kernels::LoweringRule::name);
+    table.add({std::string(name), count_cell(static_cast<std::int64_t>(places)), std::string(rule->what)});
+  }
+  context.print(table);
+  context.print(graph::to_string(lowered.program));
+}
+
 /// Tells of one model; false when something is wrong with it.
 bool report(AnalysedModel model, const Options& options, Context& context) {
   const Inspected i = inspect(std::move(model), options);
   if (context.json()) context.print_json(to_json(i, options.show.find("tensors") != std::string::npos));
   show(i, options, context);
+  if (options.lowered) show_lowered(i.m.model, context);
   if (!options.dot.empty())
     write_text_file(options.dot, graph::to_dot(i.m.model.program, i.m.dependencies), options.force);
   if (options.files.size() == 1 && options.group.empty() && !i.groups.empty())
@@ -120,6 +134,8 @@ Exit run_inspect(const Options& options, Context& context) {
   check_show(options.show);
   if (options.files.empty() && options.input.family.empty())
     throw usage_error("E0204", "inspect", "FILE is required", "or name a built-in network: --family bert");
+  if (options.files.empty() && options.lowered)
+    throw usage_error("E0204", "inspect", "--lowered needs a FILE", "lowering folds and packs weights");
   bool healthy = true;
   if (options.files.empty()) healthy = report(analyse_built_in(options.input), options, context);
   for (const std::string& file : options.files)
@@ -151,6 +167,8 @@ void add_inspect(CommandLine& line) {
   app->add_option("--sort", options->sort, "program, units, params or macs")
       ->type_name("KEY")
       ->check(CLI::IsMember({"program", "units", "params", "macs"}))
+      ->group("Output");
+  app->add_flag("--lowered", options->lowered, "what runs when lowered: see bench --kernels")
       ->group("Output");
   app->add_option("--dot", options->dot, "write the couplings as a Graphviz file")
       ->type_name("FILE")

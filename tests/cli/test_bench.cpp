@@ -90,6 +90,18 @@ TEST(Bench, RunsInOtherTypes) {
   EXPECT_EQ(run_cli({"bench", case_path("syn_gn"), "--dtype", "int4"}).exit, 2);
 }
 
+TEST(Bench, KernelsAreComparedSideBySide) {
+  const json report = run_json(
+      {"bench", case_path("hf_bert"), "--kernels", "torch,pollard", "--repeat", "2", "--warmup", "0"});
+  ASSERT_EQ(report["results"].size(), 2U);
+  EXPECT_EQ(report["results"][0]["kernels"], "torch");
+  EXPECT_EQ(report["results"][1]["kernels"], "pollard");
+  const std::vector<std::string> line{"bench", case_path("syn_gn"), "--kernels", "pollard", "--repeat", "2"};
+  EXPECT_NE(run_cli(line).out.find("pollard"), std::string::npos);
+  EXPECT_EQ(run_cli({"bench", case_path("syn_gn"), "--kernels", "fast"}).exit, 2);
+  EXPECT_EQ(run_cli({"bench", case_path("syn_gn"), "--kernels", "pollard", "--dtype", "f64"}).exit, 2);
+}
+
 TEST(Bench, AShapeThatDoesNotFitIsRefused) {
   EXPECT_EQ(run_cli({"bench", case_path("syn_gn"), "--input", "1x2"}).exit, 2);
   EXPECT_EQ(run_cli({"bench", case_path("syn_gn"), "--input", "1xN"}).exit, 2);

@@ -147,5 +147,13 @@ TEST(Export, ChoosesTheFormatByExtension) {
             run_json({"inspect", case_path("syn_gn")})["groups"]);
 }
 
+TEST(Inspect, ShowsWhatRunsWhenLowered) {
+  const auto shown = run_cli({"inspect", case_path("syn_flatten_bn_fc"), "--lowered"});
+  EXPECT_EQ(shown.exit, 0);
+  EXPECT_NE(shown.out.find("batch-norms"), std::string::npos);
+  EXPECT_NE(shown.out.find("pollard.packed_conv2d"), std::string::npos);
+  EXPECT_EQ(run_cli({"inspect", "--family", "bert", "--lowered"}).exit, 2);
+}
+
 }  // namespace
 }  // namespace pollard::cli

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// Times pollard's CPU kernels against what LibTorch dispatches to.
+//   pollard_kernel_times THREADS REPEAT             Markdown tables of medians and ratios, kernel by kernel
+//   pollard_kernel_times THREADS REPEAT FILE...     one JSON line a network: the executor, plain and lowered
+// The two sides of a row run in turn in one process, so that a slow moment of the machine hits both.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/grad_mode.h>
+
+#include <time.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <vector>
+
+#include "graph/error.h"
+#include "kernels/lowering/lowering.h"
+#include "kernels/packed_ops.h"
+#include "kernels/recurrent/lstm.h"
+#include "kernels/recurrent/mlstm.h"
+#include "models/model.h"
+
+namespace {
+
+using namespace pollard;
+using Body = std::function<at::Tensor()>;
+
+/// With one thread CPU seconds, which other processes disturb least; with more, seconds by the clock.
+double now() {
+  timespec t{};
+  clock_gettime(at::get_num_threads() == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+double seconds(const Body& body) {
+  const double start = now();
+  static_cast<void>(body());
+  return now() - start;
+}
+
+double median(std::vector<double> values) {
+  std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
+  return values[values.size() / 2];
+}
+
+struct Row {
+  double theirs, ours, difference, fastest_theirs, fastest_ours;
+  double ratio() const { return theirs / ours; }
+};
+
+Row race(const Body& theirs, const Body& ours, int repeat) {
+  const at::Tensor a = theirs(), b = ours();
+  std::vector<double> t, o;
+  for (int i = 0; i < repeat; ++i) {
+    t.push_back(seconds(theirs));
+    o.push_back(seconds(ours));
+  }
+  return {median(t), median(o), a.sub(b).abs().max().item<double>(), std::ranges::min(t),
+          std::ranges::min(o)};
+}
+
+kernels::LstmDirection direction(std::int64_t inputs, std::int64_t hidden) {
+  const double scale = 1 / std::sqrt(static_cast<double>(hidden));
+  const auto random = [&](at::IntArrayRef shape) { return at::rand(shape).mul(2).sub(1).mul(scale); };
+  return {random({4 * hidden, inputs}), random({4 * hidden, hidden}), random({4 * hidden}),
+          random({4 * hidden})};
+}
+
+struct Layer {
+  std::vector<kernels::LstmDirection> directions;
+  at::Tensor packed;
+  std::int64_t hidden;
+  Layer(std::int64_t inputs, std::int64_t h) : hidden(h) {
+    directions = {direction(inputs, h), direction(inputs, h)};
+    packed = kernels::pack_lstm(directions);
+  }
+  at::Tensor run(const at::Tensor& x) const {
+    std::vector<at::Tensor> weights;
+    for (const auto& d : directions)
+      weights.insert(weights.end(), {d.weight_ih, d.weight_hh, d.bias_ih, d.bias_hh});
+    const at::Tensor zeros = at::zeros({2, x.size(0), hidden});
+    return std::get<0>(at::lstm(x, {zeros, zeros}, weights, true, 1, 0, false, true, true));
+  }
+};
+
+/// BiLSTM2D as at::lstm does it: [N, S, S, C] turned, flattened, joined.
+at::Tensor map_by_libtorch(const Layer& columns, const Layer& rows, const at::Tensor& x) {
+  const std::int64_t n = x.size(0), s = x.size(1), c = x.size(3);
+  const at::Tensor v =
+      columns.run(x.transpose(1, 2).reshape({n * s, s, c})).view({n, s, s, 2 * columns.hidden});
+  const at::Tensor h = rows.run(x.reshape({n * s, s, c})).view({n, s, s, 2 * rows.hidden});
+  return at::cat({v.transpose(1, 2), h}, -1);
+}
+
+void time_lstm(int repeat) {
+  struct Size {
+    std::int64_t side, inputs, hidden;
+  };
+  static const auto layer_op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("pollard::packed_lstm", "")
+          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, std::int64_t, std::int64_t)>();
+  static const auto map_op = c10::Dispatcher::singleton()
+                                 .findSchemaOrThrow("pollard::packed_lstm_map", "")
+                                 .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                                   std::int64_t, std::int64_t)>();
+  std::printf(
+      "| batch | map | inputs | H | LSTM ms | own ms | ratio | BiLSTM2D ms | own ms | ratio | difference "
+      "|\n");
+  std::printf("|---|---|---|---|---|---|---|---|---|---|---|\n");
+  double product = 1, map_product = 1;
+  int count = 0;
+  for (std::int64_t n : {1, 8})
+    for (const Size& s : {Size{32, 192, 48}, Size{32, 192, 33}, Size{32, 144, 36}, Size{32, 96, 24},
+                          Size{16, 384, 96}, Size{16, 384, 72}, Size{16, 288, 70}, Size{16, 192, 48}}) {
+      const Layer columns(s.inputs, s.hidden), rows(s.inputs, s.hidden);
+      const at::Tensor map = at::randn({n, s.side, s.side, s.inputs}),
+                       x = map.view({n * s.side, s.side, s.inputs});
+      const Row one = race([&] { return rows.run(x); },
+                           [&] { return layer_op.call(x, rows.packed, s.hidden, 1); }, repeat);
+      const Row both =
+          race([&] { return map_by_libtorch(columns, rows, map); },
+               [&] { return map_op.call(map, columns.packed, rows.packed, s.hidden, s.hidden); }, repeat);
+      std::printf(
+          "| %ld | %ld x %ld | %ld | %ld | %.3f | %.3f | **%.2f** | %.3f | %.3f | **%.2f** | %.1e |\n", n,
+          s.side, s.side, s.inputs, s.hidden, 1e3 * one.theirs, 1e3 * one.ours, one.ratio(),
+          1e3 * both.theirs, 1e3 * both.ours, both.ratio(), std::max(one.difference, both.difference));
+      product *= one.ratio(), map_product *= both.ratio(), ++count;
+    }
+  std::printf("geometric mean %.2f, %.2f (%s)\n\n", std::pow(product, 1.0 / count),
+              std::pow(map_product, 1.0 / count), kernels::lstm_instruction_set());
+}
+
+void time_linear(int repeat) {
+  using Signature = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                               const std::optional<at::Tensor>&, std::string_view);
+  static const auto op =
+      c10::Dispatcher::singleton().findSchemaOrThrow("pollard::packed_linear", "").typed<Signature>();
+  std::printf("| rows | in | out | linear ms | packed ms | ratio | with GELU ms | packed ms | ratio |\n");
+  std::printf("|---|---|---|---|---|---|---|---|---|\n");
+  for (std::int64_t rows : {1, 16, 197, 788})
+    for (const auto& [in, out] :
+         {std::pair<std::int64_t, std::int64_t>{768, 768}, {768, 3072}, {3072, 768}, {384, 1536}}) {
+      const at::Tensor x = at::randn({rows, in}), w = at::randn({out, in}).mul(0.02), b = at::randn({out});
+      const at::Tensor packed = kernels::pack_linear_weight(w, rows);
+      const Row plain = race([&] { return at::linear(x, w, b); },
+                             [&] { return op.call(x, packed, b, {}, "none"); }, repeat);
+      const Row gelu = race([&] { return at::gelu(at::linear(x, w, b)); },
+                            [&] { return op.call(x, packed, b, {}, "gelu"); }, repeat);
+      std::printf("| %ld | %ld | %ld | %.3f | %.3f | **%.2f** | %.3f | %.3f | **%.2f** |\n", rows, in, out,
+                  1e3 * plain.theirs, 1e3 * plain.ours, plain.ratio(), 1e3 * gelu.theirs, 1e3 * gelu.ours,
+                  gelu.ratio());
+    }
+}
+
+void time_mlstm(int repeat) {
+  using Signature = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                               const at::Tensor&, double);
+  static const auto op =
+      c10::Dispatcher::singleton().findSchemaOrThrow("pollard::mlstm", "").typed<Signature>();
+  std::printf("\n| heads | S | d | ATen ms | own ms | ratio | difference |\n|---|---|---|---|---|---|---|\n");
+  for (const auto& [S, d] :
+       {std::pair<std::int64_t, std::int64_t>{196, 96}, {196, 192}, {729, 96}, {729, 192}, {196, 48}}) {
+    const at::Tensor q = at::randn({1, 4, S, d}),
+                     k = at::randn({1, 4, S, d}).div(std::sqrt(static_cast<double>(d))),
+                     v = at::randn({1, 4, S, d}), i = at::randn({1, 4, S}), f = at::randn({1, 4, S}).add(3);
+    const Row row = race([&] { return kernels::mlstm_by_aten(q, k, v, i, f, 1e-6); },
+                         [&] { return op.call(q, k, v, i, f, 1e-6); }, repeat);
+    std::printf("| 4 | %ld | %ld | %.3f | %.3f | **%.2f** | %.1e |\n", S, d, 1e3 * row.theirs, 1e3 * row.ours,
+                row.ratio(), row.difference);
+  }
+}
+
+void time_network(const std::string& path, int repeat) {
+  const models::Model model = models::load(path);
+  const kernels::Executor plain(model.program);
+  const kernels::Lowered lowered = kernels::lower(model.program, model.weights);
+  const kernels::Executor fast(lowered.program);
+  const Row row = race([&] { return plain.run(model.weights, model.sample_inputs).at(0); },
+                       [&] { return fast.run(lowered.weights, model.sample_inputs).at(0); }, repeat);
+  std::printf(
+      "{\"file\": \"%s\", \"plain_s\": %.6f, \"lowered_s\": %.6f, \"ratio\": %.3f, \"fastest\": [%.6f, "
+      "%.6f], "
+      "\"difference\": %.2e}\n",
+      path.c_str(), row.theirs, row.ours, row.ratio(), row.fastest_theirs, row.fastest_ours, row.difference);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  at::set_num_threads(argc > 1 ? std::atoi(argv[1]) : 1);
+  const int repeat = argc > 2 ? std::atoi(argv[2]) : 25;
+  const at::NoGradGuard no_grad;
+  try {
+    for (int i = 3; i < argc; ++i) time_network(argv[i], repeat);
+  } catch (const UserError& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+  if (argc > 3) return 0;
+  time_lstm(repeat);
+  time_linear(repeat);
+  time_mlstm(repeat);
+  return 0;
+}

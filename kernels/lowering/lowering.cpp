@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/lowering/lowering.h"
+
+#include <algorithm>
+#include <array>
+
+#include "graph/error.h"
+#include "kernels/lowering/state.h"
+
+namespace pollard::kernels {
+namespace {
+
+void check_names(const LoweringOptions& options) {
+  for (const std::string& name : options.without)
+    if (std::ranges::find(lowering_rules(), name, &LoweringRule::name) == lowering_rules().end())
+      throw UserError({.code = "E0203",
+                       .exit = Exit::Usage,
+                       .subject = "lowering",
+                       .message = "there is no rule \"" + name + "\""});
+}
+
+}  // namespace
+
+std::span<const LoweringRule> lowering_rules() {
+  static constexpr auto kRules = std::to_array<LoweringRule>({
+      {"functional", "in-place ops become ordinary ones where nothing else sees the memory", make_functional},
+      {"identities", "dropout, conversions to the same type and other ops that change nothing go",
+       drop_identities},
+      {"constants", "what depends on weights and numbers alone is computed once", fold_constants},
+      {"batch-norms", "batch norms move into the weights of the layer before", fold_batch_norms},
+      {"gelu", "GELU written out in elementary ops becomes one op", recognise_gelu},
+      {"pack-convolutions", "convolutions run in oneDNN on weights packed once", pack_convolutions},
+      {"pack-linears", "linear layers run in oneDNN on weights packed once", pack_linears},
+      {"pack-lstms", "LSTM layers run in pollard's own kernel on weights packed once", pack_lstms},
+      {"scan-maps", "two LSTM layers along a map's columns and rows read it where it lies", scan_maps},
+      {"fuse-mlstms", "the mLSTM's parallel form runs in one kernel that stores no scores", fuse_mlstms},
+      {"fuse-activations", "activations are computed where the layer before writes its result",
+       fuse_activations},
+      {"fuse-sums", "residual sums are computed where the layer before writes its result", fuse_sums},
+      {"channels-last", "maps of convolutions keep their channels innermost", lay_out_channels_last},
+      {"reuse-memory", "residual sums are written over the operand nobody reads again", reuse_memory},
+  });
+  return kRules;
+}
+
+Lowered lower(const graph::Program& program, const Weights& weights, const LoweringOptions& options) {
+  check_names(options);
+  Lowering l(program, weights, options);
+  Lowered out;
+  for (const LoweringRule& rule : lowering_rules()) {
+    if (options.without.contains(rule.name)) continue;
+    const std::size_t places = rule.apply(l);
+    l.settle();
+    if (places > 0) out.applied.push_back({rule.name, places});
+    // Where ops write to shared memory, the moment a value is read matters: nothing may move.
+    if (std::ranges::any_of(l.program.ops, graph::writes)) break;
+  }
+  l.drop_unread();
+  graph::check(l.program);
+  out.program = std::move(l.program);
+  out.weights = std::move(l.weights);
+  return out;
+}
+
+}  // namespace pollard::kernels

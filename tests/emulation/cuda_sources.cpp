@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CUDA sources, compiled for the emulator: the text nvcc gets.
+#include "tests/emulation/emulator.h"
+
+#include "kernels/cuda/lstm.cu"
+#include "kernels/cuda/power_sums.cu"
+#include "kernels/cuda/slice_rows.cu"

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Runs CUDA kernels on a CPU, one fiber a CUDA thread, so that their indexing, barriers and races are tested where there
+// is no GPU. The kernel sources (kernels/cuda/*.cuh) are compiled as they are, by a C++ compiler and with this header in
+// front; nvcc compiles the same text. Fast it is not: about 60 ns a barrier and thread.
+//
+// What it finds:
+//   wrong results      shared memory starts as NaN; every array in it is a block of its own, exactly as large as asked
+//                      for, so AddressSanitizer sees one element too many
+//   order dependence   POLLARD_EMULATION_SEED: 0 threads in order, 1 in reverse, 2.. at random, with random pauses at atomics
+//   races              ThreadSanitizer's fibers: threads are unordered unless a barrier of the kernel orders them, so a
+//                      race is found on any schedule; POLLARD_EMULATION_BLOCKS=1 looks for races between blocks as well
+//   barriers           deadlocks (who waits where), a barrier some threads have left, two different barriers met
+//   warps              lanes missing from a shuffle, masks that differ, lanes that have returned
+//   limits             block and grid sizes, 227 KiB of shared memory
+// What it does not: speed, approximate math, memory order beyond barriers, timing of divergent warps.
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <type_traits>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+
+struct uint3 {
+  unsigned x, y, z;
+};
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+
+namespace emulation {
+
+/// A kernel did what a GPU does not forgive.
+struct Error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Where a barrier or shuffle stands in the source.
+struct Site {
+  const char* file;
+  int line;
+};
+
+struct ThreadContext {
+  uint3 thread, block;
+  dim3 block_size, grid_size;
+  unsigned lane, warp;
+};
+/// Of the CUDA thread that runs now.
+const ThreadContext& context();
+
+struct Options {
+  std::uint64_t seed = 0;
+  bool races_between_blocks = false;
+};
+/// From the environment; tests may change them.
+Options& options();
+
+void run(dim3 grid, dim3 block, std::size_t shared_bytes, std::function<void()> body);
+
+int block_barrier(bool flag, Site site);  ///< how many threads passed true
+void warp_barrier(std::uint32_t mask, Site site);
+void* shared_array(std::size_t bytes);
+void pause();        ///< others run first
+void maybe_pause();  ///< sometimes, under random schedules
+
+/// What a lane shows to its warp.
+using Payload = std::array<std::uint64_t, 4>;
+/// Every lane's payload; lanes outside the mask show NaN.
+void exchange(std::uint32_t mask, const Payload& mine, Payload (&all)[32], const char* what, Site site);
+
+template <class T>
+Payload to_payload(const T& value) {
+  static_assert(sizeof(T) <= sizeof(Payload) && std::is_trivially_copyable_v<T>);
+  Payload out{};
+  std::memcpy(out.data(), &value, sizeof(T));
+  return out;
+}
+
+template <class T>
+T shuffle(std::uint32_t mask, const T& value, int source, bool inside, const char* what, Site site) {
+  Payload all[32];
+  exchange(mask, to_payload(value), all, what, site);
+  T out;
+  std::memcpy(&out, all[inside ? source : static_cast<int>(context().lane)].data(), sizeof(T));
+  return out;
+}
+
+}  // namespace emulation
+
+#define threadIdx (::emulation::context().thread)
+#define blockIdx (::emulation::context().block)
+#define blockDim (::emulation::context().block_size)
+#define gridDim (::emulation::context().grid_size)
+#define POLLARD_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
+inline void __syncthreads(POLLARD_SITE) { ::emulation::block_barrier(false, {file, line}); }
+inline int __syncthreads_count(int flag, POLLARD_SITE) {
+  return ::emulation::block_barrier(flag != 0, {file, line});
+}
+inline void __syncwarp(unsigned mask = 0xffffffffU, POLLARD_SITE) {
+  ::emulation::warp_barrier(mask, {file, line});
+}
+template <class T>
+T __shfl_sync(unsigned mask, T value, int source, int width = 32, POLLARD_SITE) {
+  const int lane = static_cast<int>(::emulation::context().lane);
+  return ::emulation::shuffle(mask, value, (lane & ~(width - 1)) | (source & (width - 1)), true,
+                              "__shfl_sync", {file, line});
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int other, int width = 32, POLLARD_SITE) {
+  const int lane = static_cast<int>(::emulation::context().lane), source = lane ^ other;
+  return ::emulation::shuffle(mask, value, source, source < (lane & ~(width - 1)) + width, "__shfl_xor_sync",
+                              {file, line});
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, POLLARD_SITE) {
+  const int lane = static_cast<int>(::emulation::context().lane), source = lane + static_cast<int>(delta);
+  return ::emulation::shuffle(mask, value, source, source < (lane & ~(width - 1)) + width, "__shfl_down_sync",
+                              {file, line});
+}
+template <class T>
+T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, POLLARD_SITE) {
+  const int lane = static_cast<int>(::emulation::context().lane), source = lane - static_cast<int>(delta);
+  return ::emulation::shuffle(mask, value, source, source >= (lane & ~(width - 1)), "__shfl_up_sync",
+                              {file, line});
+}
+template <class T>
+T atomicAdd(T* target, T value) {
+  ::emulation::maybe_pause();
+  T old;
+  __atomic_load(target, &old, __ATOMIC_RELAXED);
+  for (T sum = old + value;
+       !__atomic_compare_exchange(target, &old, &sum, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);)
+    sum = old + value;
+  return old;
+}
+template <class T>
+T __ldg(const T* from) {
+  return *from;
+}
+inline float __expf(float x) { return std::exp(x); }
+
+namespace pollard::kernels::cuda {
+
+/// The block's shared memory, array by array: every thread takes the same arrays in the same order.
+class SharedMemory {
+ public:
+  template <class T>
+  T* take(std::size_t count) {
+    return static_cast<T*>(::emulation::shared_array(count * sizeof(T)));
+  }
+};
+
+using Stream = void*;
+
+/// Arguments are taken by value at the launch, as CUDA does.
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream /*stream*/,
+            Arguments... arguments) {
+  ::emulation::run(grid, block, shared_bytes,
+                   [kernel, bound = std::tuple<Parameters...>(arguments...)] { std::apply(kernel, bound); });
+}
+
+}  // namespace pollard::kernels::cuda

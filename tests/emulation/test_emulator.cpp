@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+// The emulator's own test: small kernels with one bug each, and what must find it. Random schedules alone are not enough: two
+// of the bugs give right answers on every schedule, and only ThreadSanitizer sees them.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "tests/emulation/emulator.h"
+
+#include "kernels/cuda/dialect.cuh"
+#include "tests/emulation/reports.h"
+
+namespace emulation {
+namespace {
+
+using pollard::kernels::cuda::launch;
+using pollard::kernels::cuda::shared_bytes;
+using pollard::kernels::cuda::SharedMemory;
+using pollard::kernels::cuda::warp_sum;
+
+enum class Bug {
+  None,
+  NoEntryBarrier,   ///< an array is used again before all have read it
+  NoMiddleBarrier,  ///< partial sums are read before all are written
+  OneBuffer,        ///< a state is overwritten while others read it
+  MissedStep,       ///< one step of many ends without a barrier
+  PlainAdd,         ///< blocks add to one number without an atomic
+  PastTheEnd        ///< one element too many of a shared array
+};
+
+template <Bug kBug>
+float block_sum(float value, float* sums) {
+  const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+  value = warp_sum(value);
+  if constexpr (kBug != Bug::NoEntryBarrier) __syncthreads();
+  if (lane == 0) sums[warp] = value;
+  if constexpr (kBug != Bug::NoMiddleBarrier) __syncthreads();
+  return warp_sum(lane < warps ? sums[lane] : 0.0f);
+}
+
+/// y = (x - mean) / deviation over the block.
+template <Bug kBug>
+void normalise(const float* x, float* y, int n) {
+  SharedMemory shared;
+  float* sums = shared.take<float>(32);
+  float* values = shared.take<float>(static_cast<std::size_t>(n));
+  float sum = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < n; i += static_cast<int>(blockDim.x))
+    sum += values[i] = x[i];
+  const float mean = block_sum<kBug>(sum, sums) / static_cast<float>(n);
+  float square = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < n; i += static_cast<int>(blockDim.x))
+    square += (values[i] - mean) * (values[i] - mean);
+  const float deviation = std::sqrt(block_sum<kBug>(square, sums) / static_cast<float>(n));
+  for (int i = static_cast<int>(threadIdx.x); i < n; i += static_cast<int>(blockDim.x))
+    y[i] = (values[kBug == Bug::PastTheEnd ? i + 1 : i] - mean) / deviation;
+}
+
+/// h <- tanh(sum of h + position), some steps.
+template <Bug kBug>
+void recur(float* out, int n, int steps) {
+  SharedMemory shared;
+  float* h = shared.take<float>(static_cast<std::size_t>(2 * n));
+  const int unit = static_cast<int>(threadIdx.x);
+  if (unit < n) h[unit] = h[n + unit] = 0.01f * static_cast<float>(unit);
+  __syncthreads();
+  for (int s = 0; s < steps; ++s) {
+    const float* now = kBug == Bug::OneBuffer ? h : h + s % 2 * n;
+    float* later = kBug == Bug::OneBuffer ? h : h + (s + 1) % 2 * n;
+    float sum = static_cast<float>(unit) / static_cast<float>(n);
+    for (int k = 0; k < n; ++k) sum += now[k] / static_cast<float>(n);
+    if (unit < n) later[unit] = std::tanh(sum);
+    if (kBug == Bug::MissedStep && s == 2) continue;
+    __syncthreads();
+  }
+  if (unit < n) out[unit] = h[steps % 2 * n + unit];
+}
+
+template <Bug kBug>
+void add_up(const float* x, float* out, int n) {
+  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (i >= n || threadIdx.x != 0) return;
+  if constexpr (kBug == Bug::PlainAdd)
+    *out += x[i];
+  else
+    atomicAdd(out, x[i]);
+}
+
+constexpr int kCount = 200;
+
+template <Bug kBug>
+std::vector<float> run_bug() {
+  std::vector<float> x(kCount), y(kCount);
+  std::iota(x.begin(), x.end(), 1.0f);
+  if constexpr (kBug == Bug::PlainAdd) {
+    launch(add_up<kBug>, dim3{4, 1, 1}, dim3{64, 1, 1}, 0, nullptr, x.data(), y.data(), kCount);
+  } else if constexpr (kBug == Bug::OneBuffer || kBug == Bug::MissedStep) {
+    launch(recur<kBug>, dim3{1, 1, 1}, dim3{64, 1, 1}, shared_bytes<float>(96), nullptr, y.data(), 48, 6);
+  } else {
+    launch(normalise<kBug>, dim3{1, 1, 1}, dim3{128, 1, 1},
+           shared_bytes<float>(32) + shared_bytes<float>(kCount), nullptr, x.data(), y.data(), kCount);
+  }
+  return y;
+}
+
+/// The same launch as run_bug<kBug>, without the bug.
+template <Bug kBug>
+std::vector<float> run_clean() {
+  std::vector<float> x(kCount), y(kCount);
+  std::iota(x.begin(), x.end(), 1.0f);
+  if constexpr (kBug == Bug::PlainAdd)
+    launch(add_up<Bug::None>, dim3{4, 1, 1}, dim3{64, 1, 1}, 0, nullptr, x.data(), y.data(), kCount);
+  else if constexpr (kBug == Bug::OneBuffer || kBug == Bug::MissedStep)
+    launch(recur<Bug::None>, dim3{1, 1, 1}, dim3{64, 1, 1}, shared_bytes<float>(96), nullptr, y.data(), 48,
+           6);
+  else
+    launch(normalise<Bug::None>, dim3{1, 1, 1}, dim3{128, 1, 1},
+           shared_bytes<float>(32) + shared_bytes<float>(kCount), nullptr, x.data(), y.data(), kCount);
+  return y;
+}
+
+bool equal(const std::vector<float>& a, const std::vector<float>& b) {
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (!(std::fabs(a[i] - b[i]) <= 1e-5f * (1 + std::fabs(b[i])))) return false;
+  return true;
+}
+
+/// What each way of looking must find. `values`: some schedule gives a wrong result.
+struct Expected {
+  const char* bug;
+  bool values, address_sanitizer, races_in_a_block, races_between_blocks;
+  std::vector<float> (*buggy)();
+  std::vector<float> (*clean)();
+};
+
+const std::vector<Expected>& bugs() {
+  static const std::vector<Expected> kBugs{
+      {"NoEntryBarrier", false, false, true, true, run_bug<Bug::NoEntryBarrier>,
+       run_clean<Bug::NoEntryBarrier>},
+      {"NoMiddleBarrier", true, false, true, true, run_bug<Bug::NoMiddleBarrier>,
+       run_clean<Bug::NoMiddleBarrier>},
+      {"OneBuffer", true, false, true, true, run_bug<Bug::OneBuffer>, run_clean<Bug::OneBuffer>},
+      {"MissedStep", true, false, true, true, run_bug<Bug::MissedStep>, run_clean<Bug::MissedStep>},
+      {"PlainAdd", false, false, false, true, run_bug<Bug::PlainAdd>, run_clean<Bug::PlainAdd>},
+      {"PastTheEnd", true, true, false, false, run_bug<Bug::PastTheEnd>, run_clean<Bug::PastTheEnd>},
+  };
+  return kBugs;
+}
+
+class InjectedBug : public ::testing::TestWithParam<Expected> {
+ protected:
+  void SetUp() override { before_ = options(); }
+  void TearDown() override { options() = before_; }
+
+ private:
+  Options before_;
+};
+
+TEST_P(InjectedBug, GivesWrongValuesWhereItCan) {
+  if (build() != Build::Plain) GTEST_SKIP() << "values are the plain build's business";
+  options().seed = 0;
+  const std::vector<float> right = GetParam().clean();
+  bool wrong = false;
+  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+    options().seed = seed;
+    wrong = wrong || !equal(GetParam().buggy(), right);
+  }
+  EXPECT_EQ(wrong, GetParam().values);
+}
+
+TEST_P(InjectedBug, IsSeenByTheSanitizer) {
+  const Expected& e = GetParam();
+  const bool expected = build() == Build::AddressSanitizer ? e.address_sanitizer
+                        : build() == Build::ThreadSanitizer
+                            ? (options().races_between_blocks ? e.races_between_blocks : e.races_in_a_block)
+                            : false;
+  const int before = sanitizer_reports();
+  static_cast<void>(e.clean());
+  EXPECT_EQ(sanitizer_reports(), before) << "a false alarm";
+  static_cast<void>(e.buggy());
+  EXPECT_EQ(sanitizer_reports() > before, expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, InjectedBug, ::testing::ValuesIn(bugs()),
+                         [](const auto& test) { return std::string(test.param.bug); });
+
+// What a GPU answers with a hang or an error ------------------------------------------------------------------
+
+void misuse(int kind, float* out) {
+  const unsigned t = threadIdx.x;
+  float value = static_cast<float>(t);
+  if (kind == 0) {
+    if (t < 40)
+      __syncthreads();
+    else
+      __syncthreads();
+  }
+  if (kind == 1) {
+    if (t < 32) return;
+    __syncthreads();
+  }
+  if (kind == 2 && t >= 48) return;
+  if (kind == 2) value += __shfl_xor_sync(0xffffffffU, value, 16);
+  if (kind == 3 && t % 2 == 1) value += __shfl_down_sync(0xffffffffU, value, 1);
+  if (kind == 3) __syncthreads();
+  if (kind == 4) value = __shfl_sync(0xffffU, value, 3);
+  if (kind == 5) SharedMemory().take<float>(t == 0 ? 8 : 9);
+  if (kind == 6) SharedMemory().take<float>(1000);
+  out[t] = value;
+}
+
+std::string complaint(int kind) {
+  std::vector<float> out(64);
+  try {
+    launch(misuse, dim3{1, 1, 1}, dim3{64, 1, 1}, 64, nullptr, kind, out.data());
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Emulator, NamesWhatAGpuWouldHangOn) {
+  EXPECT_NE(complaint(0).find("two different __syncthreads met"), std::string::npos) << complaint(0);
+  EXPECT_NE(complaint(1).find("after other threads of the block have returned"), std::string::npos)
+      << complaint(1);
+  EXPECT_NE(complaint(2).find("a lane that has returned"), std::string::npos) << complaint(2);
+  EXPECT_NE(complaint(3).find("deadlock"), std::string::npos) << complaint(3);
+  EXPECT_NE(complaint(4).find("not in its own mask"), std::string::npos) << complaint(4);
+  EXPECT_NE(complaint(5).find("different shared arrays"), std::string::npos) << complaint(5);
+  EXPECT_NE(complaint(6).find("more shared memory is taken"), std::string::npos) << complaint(6);
+  EXPECT_EQ(complaint(7), "");
+}
+
+TEST(Emulator, SaysWhoWaitsWhere) {
+  EXPECT_NE(complaint(3).find("test_emulator.cpp:"), std::string::npos);
+  EXPECT_NE(complaint(3).find("from thread 1 on: at a warp's collective"), std::string::npos) << complaint(3);
+}
+
+TEST(Emulator, KnowsTheLimitsOfALaunch) {
+  std::vector<float> out(2048);
+  const auto refused = [&](dim3 grid, dim3 block, std::size_t shared) {
+    try {
+      launch(misuse, grid, block, shared, nullptr, 7, out.data());
+    } catch (const Error&) {
+      return true;
+    }
+    return false;
+  };
+  EXPECT_TRUE(refused({1, 1, 1}, {1056, 1, 1}, 0));
+  EXPECT_TRUE(refused({0, 1, 1}, {32, 1, 1}, 0));
+  EXPECT_TRUE(refused({1, 70000, 1}, {32, 1, 1}, 0));
+  EXPECT_TRUE(refused({1, 1, 1}, {32, 1, 1}, 228 * 1024));
+  EXPECT_FALSE(refused({1, 1, 1}, {1024, 1, 1}, 227 * 1024));
+}
+
+}  // namespace
+}  // namespace emulation

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every CUDA kernel on ragged sizes, in every order of threads and blocks: right, and the same bit for bit.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "tests/emulation/emulator.h"
+
+#include "kernels/cuda/lstm.h"
+#include "kernels/cuda/power_sums.h"
+#include "kernels/cuda/slice_rows.h"
+#include "tests/emulation/reports.h"
+
+namespace pollard::kernels::cuda {
+namespace {
+
+using Floats = std::vector<float>;
+using Index = std::int64_t;
+
+std::size_t size(Index n) { return static_cast<std::size_t>(n); }
+
+Floats random(Index count, unsigned seed, float scale = 1) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal(0, scale);
+  Floats out(size(count));
+  for (float& x : out) x = normal(generator);
+  return out;
+}
+
+/// Runs `compute` under several schedules; results must be equal bit for bit and no sanitizer may speak.
+template <class Compute>
+auto on_every_schedule(Compute&& compute) {
+  const emulation::Options before = emulation::options();
+  const int reports = emulation::sanitizer_reports();
+  const auto first = compute();
+  // A race is found on any schedule, so the slow sanitizer needs no second one.
+  const std::uint64_t last = emulation::build() == emulation::Build::ThreadSanitizer ? 0 : 5;
+  for (std::uint64_t seed = 1; seed <= last; ++seed) {
+    emulation::options().seed = seed;
+    const auto again = compute();
+    EXPECT_EQ(std::memcmp(again.data(), first.data(), first.size() * sizeof first[0]), 0) << "seed " << seed;
+  }
+  emulation::options() = before;
+  EXPECT_EQ(emulation::sanitizer_reports(), reports);
+  return first;
+}
+
+// LSTM ---------------------------------------------------------------------------------------------------------
+
+struct LstmCase {
+  Index outer, inner, steps, hidden, directions;
+};
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+/// One sequence in one direction, in double.
+void reference_sequence(const LstmRecurrence& l, Index sequence, Index direction, std::vector<double>& out) {
+  const Index H = l.hidden, width = l.directions * 4 * H;
+  std::vector<double> h(size(H)), c(size(H)), next(size(H));
+  for (Index s = 0; s < l.steps; ++s) {
+    const Index t = direction ? l.steps - 1 - s : s;
+    const Index token = sequence / l.inner * l.steps * l.inner + sequence % l.inner + t * l.inner;
+    for (Index j = 0; j < H; ++j) {
+      double gate[4];
+      for (Index g = 0; g < 4; ++g) {
+        gate[g] = static_cast<double>(l.gates[token * width + direction * 4 * H + g * H + j]);
+        for (Index k = 0; k < H; ++k)
+          gate[g] += static_cast<double>(l.weight_hh[((direction * 4 + g) * H + j) * H + k]) * h[size(k)];
+      }
+      c[size(j)] = sigmoid(gate[1]) * c[size(j)] + sigmoid(gate[0]) * std::tanh(gate[2]);
+      next[size(j)] = sigmoid(gate[3]) * std::tanh(c[size(j)]);
+      out[size(token * l.output_width + l.output_offset + direction * H + j)] = next[size(j)];
+    }
+    h = next;
+  }
+}
+
+class Lstm : public ::testing::TestWithParam<LstmCase> {};
+
+TEST_P(Lstm, ComputesTheRecurrence) {
+  const auto [outer, inner, steps, hidden, directions] = GetParam();
+  const Index tokens = outer * inner * steps, width = directions * 4 * hidden, offset = 3,
+              output_width = offset + directions * hidden;
+  const Floats gates = random(tokens * width, 1), weights = random(width * hidden, 2, 0.3f);
+  LstmRecurrence layer{gates.data(), weights.data(), nullptr,    outer * inner, steps,
+                       inner,        hidden,         directions, output_width,  offset};
+  const Floats got = on_every_schedule([&] {
+    Floats out(size(tokens * output_width), 0.0f);
+    layer.output = out.data();
+    lstm_recurrence(layer, nullptr);
+    return out;
+  });
+  std::vector<double> want(got.size(), 0.0);
+  for (Index r = 0; r < outer * inner; ++r)
+    for (Index d = 0; d < directions; ++d) reference_sequence(layer, r, d, want);
+  for (std::size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], want[i], 2e-6) << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(Ragged, Lstm,
+                         ::testing::Values(LstmCase{1, 1, 1, 1, 1}, LstmCase{1, 5, 3, 7, 2},
+                                           LstmCase{2, 3, 4, 33, 2}, LstmCase{5, 1, 2, 95, 1},
+                                           LstmCase{1, 2, 2, 113, 1}));  // 113: from L2
+
+// Power sums ---------------------------------------------------------------------------------------------------
+
+struct MatrixCase {
+  Index rows, length;
+  int power;
+};
+
+class PowerSumsOf : public ::testing::TestWithParam<MatrixCase> {};
+
+TEST_P(PowerSumsOf, RowsAndColumnsAreExact) {
+  const auto [rows, length, power] = GetParam();
+  const Floats data = random(rows * length, 3);
+  const std::vector<double> got = on_every_schedule([&] {
+    std::vector<double> sums(size(rows + length)), partial(size(row_chunks(rows) * length));
+    power_sums({data.data(), rows, length, power, sums.data(), sums.data() + rows, partial.data()}, nullptr);
+    return sums;
+  });
+  std::vector<double> want(got.size(), 0.0);
+  for (Index r = 0; r < rows; ++r)
+    for (Index c = 0; c < length; ++c) {
+      const double x = std::fabs(static_cast<double>(data[size(r * length + c)]));
+      want[size(r)] += power == 2 ? x * x : x;
+      want[size(rows + c)] += power == 2 ? x * x : x;
+    }
+  for (std::size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], want[i], 1e-12 * (1 + want[i])) << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(Ragged, PowerSumsOf,
+                         ::testing::Values(MatrixCase{1, 1, 1}, MatrixCase{7, 33, 2}, MatrixCase{33, 7, 1},
+                                           MatrixCase{65, 95, 2}, MatrixCase{70, 130, 2}));
+
+TEST(PowerSumsOf, RowsAloneNeedNoOtherMemory) {
+  const Floats data{1, -2, 3, 4, -5, 6};
+  double sums[2] = {};
+  power_sums({data.data(), 2, 3, 1, sums, nullptr, nullptr}, nullptr);
+  EXPECT_EQ(sums[0], 6);
+  EXPECT_EQ(sums[1], 15);
+}
+
+// Slices -------------------------------------------------------------------------------------------------------
+
+struct SliceCase {
+  Index rows, columns, unit;
+};
+
+class Slice : public ::testing::TestWithParam<SliceCase> {};
+
+TEST_P(Slice, CopiesTheKeptRowsAndColumns) {
+  const auto [rows, columns, unit] = GetParam();
+  std::vector<unsigned char> input(size(rows * columns * unit));
+  for (std::size_t i = 0; i < input.size(); ++i) input[i] = static_cast<unsigned char>(i * 31 % 251);
+  std::vector<Index> kept_rows, kept_columns;
+  for (Index r = 0; r < rows; r += 2) kept_rows.push_back(r);
+  for (Index c = 0; c < columns; ++c)
+    if (c % 3 != 1) kept_columns.push_back(c);
+  const auto row_count = static_cast<Index>(kept_rows.size()),
+             column_count = static_cast<Index>(kept_columns.size());
+  const std::vector<unsigned char> got = on_every_schedule([&] {
+    std::vector<unsigned char> out(size(row_count * column_count * unit));
+    slice_rows({input.data(), out.data(), kept_rows.data(), kept_columns.data(), row_count, column_count,
+                columns, unit},
+               nullptr);
+    return out;
+  });
+  for (Index i = 0; i < row_count; ++i)
+    for (Index j = 0; j < column_count; ++j)
+      for (Index b = 0; b < unit; ++b)
+        ASSERT_EQ(got[size((i * column_count + j) * unit + b)],
+                  input[size((kept_rows[size(i)] * columns + kept_columns[size(j)]) * unit + b)]);
+}
+
+INSTANTIATE_TEST_SUITE_P(Ragged, Slice,
+                         ::testing::Values(SliceCase{1, 1, 4}, SliceCase{7, 33, 4}, SliceCase{3, 95, 2},
+                                           SliceCase{5, 7, 36}, SliceCase{4, 150, 16}, SliceCase{2, 9, 1}));
+
+TEST(Slice, WithoutIndicesEverythingIsKept) {
+  const Floats data = random(35, 4);
+  Floats out(35);
+  slice_rows({reinterpret_cast<const unsigned char*>(data.data()),
+              reinterpret_cast<unsigned char*>(out.data()), nullptr, nullptr, 5, 7, 7, 4},
+             nullptr);
+  EXPECT_EQ(out, data);
+}
+
+}  // namespace
+}  // namespace pollard::kernels::cuda

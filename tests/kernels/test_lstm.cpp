@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/recurrent/lstm.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "kernels/lowering/lowering.h"
+#include "tests/kernels/support/program_builder.h"
+
+namespace pollard::kernels {
+namespace {
+
+using graph::Arg;
+using graph::ValueId;
+
+std::vector<LstmDirection> random_layer(std::int64_t inputs, std::int64_t hidden, std::size_t directions,
+                                        bool biases = true) {
+  std::vector<LstmDirection> out;
+  const double scale = 1 / std::sqrt(static_cast<double>(hidden));
+  for (std::size_t d = 0; d < directions; ++d) {
+    out.push_back({at::randn({4 * hidden, inputs}) * scale, at::randn({4 * hidden, hidden}) * scale, {}, {}});
+    if (biases) out.back().bias_ih = at::randn({4 * hidden}), out.back().bias_hh = at::randn({4 * hidden});
+  }
+  return out;
+}
+
+at::Tensor reference(const at::Tensor& input, const std::vector<LstmDirection>& layer, bool batch_first) {
+  std::vector<at::Tensor> weights;
+  for (const LstmDirection& d : layer)
+    for (const at::Tensor& t : {d.weight_ih, d.weight_hh, d.bias_ih, d.bias_hh})
+      if (t.defined()) weights.push_back(t.to(at::kDouble));
+  const auto directions = static_cast<std::int64_t>(layer.size());
+  const std::int64_t hidden = layer[0].weight_hh.size(1), batch = input.size(batch_first ? 0 : 1);
+  const at::Tensor zeros = at::zeros({directions, batch, hidden}, at::kDouble);
+  return std::get<0>(at::lstm(input.to(at::kDouble), {zeros, zeros}, weights, layer[0].bias_ih.defined(), 1,
+                              0, false, directions == 2, batch_first));
+}
+
+struct Shape {
+  std::int64_t batch, steps, inputs, hidden;
+};
+
+/// Ragged sizes, as pruning leaves them: around every number of lanes, panels and sequences in a tile.
+class LstmKernel : public ::testing::TestWithParam<Shape> {};
+
+TEST_P(LstmKernel, ComputesWhatLibTorchComputesInDouble) {
+  const auto [batch, steps, inputs, hidden] = GetParam();
+  const at::Tensor x = at::randn({batch, steps, inputs});
+  for (const char* set : lstm_instruction_sets())
+    for (std::size_t directions : {1, 2})
+      for (bool biases : {true, false}) {
+        const auto layer = random_layer(inputs, hidden, directions, biases);
+        const at::Tensor got = lstm_with(set, x, layer, 1),
+                         by_time = lstm_with(set, x.transpose(0, 1), layer, 0);
+        const at::Tensor want = reference(x, layer, true);
+        EXPECT_LE(got.sub(want).abs().max().item<double>(), 2e-6) << set;
+        EXPECT_TRUE(at::equal(by_time.transpose(0, 1), got)) << set;
+      }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ragged, LstmKernel,
+                         ::testing::Values(Shape{1, 1, 1, 1}, Shape{7, 5, 3, 7}, Shape{13, 4, 33, 15},
+                                           Shape{6, 9, 16, 16}, Shape{12, 3, 95, 17}, Shape{2, 33, 7, 33},
+                                           Shape{5, 7, 48, 95}, Shape{32, 8, 24, 48}));
+
+TEST(LstmKernel, SaturatesWithoutOverflow) {
+  auto layer = random_layer(4, 8, 1);
+  const at::Tensor x = at::randn({3, 6, 4}) * 1e4;
+  for (const char* set : lstm_instruction_sets()) {
+    const at::Tensor got = lstm_with(set, x, layer, 1);
+    EXPECT_LE(got.sub(reference(x, layer, true)).abs().max().item<double>(), 2e-6) << set;
+  }
+}
+
+TEST(LstmKernel, TakesNoSequencesAndNoStridesForGranted) {
+  const auto layer = random_layer(4, 8, 2);
+  EXPECT_EQ(lstm_with("portable", at::zeros({0, 3, 4}), layer, 1).numel(), 0);
+  const at::Tensor x = at::randn({4, 3, 2}).permute({2, 1, 0});  // [2, 3, 4], not contiguous
+  EXPECT_TRUE(at::equal(lstm_with("portable", x, layer, 1), lstm_with("portable", x.contiguous(), layer, 1)));
+}
+
+TEST(LstmKernel, RefusesWeightsOfAnotherLayer) {
+  const auto layer = random_layer(4, 8, 2);
+  EXPECT_ANY_THROW(lstm_with("portable", at::randn({2, 3, 5}), layer, 1));
+  EXPECT_ANY_THROW(lstm_with("no such set", at::randn({2, 3, 4}), layer, 1));
+}
+
+/// BiLSTM2D as exporters write it: transposes, reshapes and two calls.
+struct MapLayer {
+  test::ProgramBuilder b;
+  Weights weights;
+};
+
+ValueId lstm_call(MapLayer& m, const std::string& name, ValueId x, std::vector<std::int64_t> shape,
+                  std::int64_t hidden) {
+  const ValueId zeros = m.b.tensor(name + ".zeros", {2, shape[0], hidden}),
+                y = m.b.tensor(name, {shape[0], shape[1], 2 * hidden}),
+                h = m.b.tensor(name + ".h", {2, shape[0], hidden}),
+                c = m.b.tensor(name + ".c", {2, shape[0], hidden});
+  Arg::List params;
+  const auto layer = random_layer(shape[2], hidden, 2);
+  int k = 0;
+  for (const LstmDirection& d : layer)
+    for (const at::Tensor& t : {d.weight_ih, d.weight_hh, d.bias_ih, d.bias_hh}) {
+      const std::string source = name + ".w" + std::to_string(k++);
+      params.emplace_back(m.b.weight(source, t.sizes().vec()));
+      m.weights[source] = t;
+    }
+  m.b.op("aten.zeros.default", {{"size", Arg::List{std::int64_t{2}, shape[0], hidden}}}, {zeros});
+  m.b.op("aten.lstm.input",
+         {{"input", x},
+          {"hx", Arg::List{zeros, zeros}},
+          {"params", params},
+          {"has_biases", true},
+          {"num_layers", std::int64_t{1}},
+          {"dropout", 0.0},
+          {"train", false},
+          {"bidirectional", true},
+          {"batch_first", true}},
+         {y, h, c});
+  return y;
+}
+
+MapLayer map_layer(std::int64_t B, std::int64_t H, std::int64_t W, std::int64_t C) {
+  MapLayer m;
+  const auto reshape = [&](const char* name, ValueId v, std::vector<std::int64_t> shape) {
+    const ValueId y = m.b.tensor(name, shape);
+    Arg::List list;
+    for (std::int64_t size : shape) list.emplace_back(size);
+    m.b.op("aten.reshape.default", {{"self", v}, {"shape", list}}, {y});
+    return y;
+  };
+  const auto transpose = [&](const char* name, ValueId v, std::vector<std::int64_t> shape) {
+    const ValueId y = m.b.tensor(name, std::move(shape));
+    m.b.op("aten.transpose.int", {{"self", v}, {"dim0", std::int64_t{1}}, {"dim1", std::int64_t{2}}}, {y});
+    return y;
+  };
+  const ValueId x = m.b.input("x", {B, H, W, C});
+  const ValueId columns = reshape("columns", transpose("turned", x, {B, W, H, C}), {B * W, H, C});
+  const ValueId v = transpose(
+      "v", reshape("v_map", lstm_call(m, "rnn_v", columns, {B * W, H, C}, 5), {B, W, H, 10}), {B, H, W, 10});
+  const ValueId rows = reshape("rows", x, {B * H, W, C});
+  const ValueId h = reshape("h", lstm_call(m, "rnn_h", rows, {B * H, W, C}, 7), {B, H, W, 14});
+  const ValueId y = m.b.tensor("y", {B, H, W, 24});
+  m.b.op("aten.cat.default", {{"tensors", Arg::List{v, h}}, {"dim", std::int64_t{-1}}}, {y});
+  m.b.output(y);
+  return m;
+}
+
+TEST(LstmLowering, AMapIsReadAlongColumnsAndRowsWhereItLies) {
+  for (const auto& [H, W] : {std::pair<std::int64_t, std::int64_t>{4, 3}, {4, 4}}) {
+    const MapLayer m = map_layer(2, H, W, 6);
+    const Lowered lowered = lower(m.b.program, m.weights);
+    ASSERT_EQ(lowered.program.ops.size(), 1u);
+    EXPECT_EQ(lowered.program.ops[0].target, "pollard.packed_lstm_map.default");
+    const at::Tensor x = at::randn({2, H, W, 6});
+    const at::Tensor want = Executor(m.b.program).run(m.weights, {x}).at(0),
+                     got = Executor(lowered.program).run(lowered.weights, {x}).at(0);
+    EXPECT_TRUE(at::allclose(got, want, 1e-5, 1e-6));
+  }
+}
+
+TEST(LstmLowering, RowsTakenForColumnsStayTwoCalls) {
+  MapLayer m = map_layer(2, 4, 4, 6);
+  for (graph::Op& op : m.b.program.ops)
+    if (op.base_name() == "cat")
+      op.set("tensors", Arg::List{op.tensors("tensors")[1], op.tensors("tensors")[0]});
+  const Lowered lowered = lower(m.b.program, m.weights);
+  EXPECT_EQ(lowered.program.ops.back().target, "aten.cat.default");
+}
+
+TEST(LstmLowering, ALayerWhoseLastStateIsReadStays) {
+  MapLayer m = map_layer(1, 3, 2, 4);
+  for (const graph::Op& op : m.b.program.ops)
+    if (op.base_name() == "lstm") m.b.output(op.outputs[1]);
+  for (const graph::Op& op : lower(m.b.program, m.weights).program.ops)
+    EXPECT_NE(op.base_name(), "packed_lstm");
+}
+
+}  // namespace
+}  // namespace pollard::kernels

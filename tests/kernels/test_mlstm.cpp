@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/recurrent/mlstm.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "kernels/recurrent/lstm.h"
+
+namespace pollard::kernels {
+namespace {
+
+struct Shape {
+  std::int64_t batch, heads, steps, d, e;
+};
+
+struct Inputs {
+  at::Tensor q, k, v, i, f;
+  explicit Inputs(const Shape& s)
+      : q(at::randn({s.batch, s.steps, s.heads, s.d}).transpose(1, 2)),  // as heads come from a projection
+        k(at::randn({s.batch, s.heads, s.steps, s.d}) / std::sqrt(static_cast<double>(s.d))),
+        v(at::randn({s.batch, s.heads, s.steps, s.e})),
+        i(at::randn({s.batch, s.heads, s.steps}) * 2),
+        f(at::randn({s.batch, s.heads, s.steps}) + 3) {}
+};
+
+class MlstmKernel : public ::testing::TestWithParam<Shape> {};
+
+TEST_P(MlstmKernel, ComputesTheParallelFormInDouble) {
+  const Inputs x(GetParam());
+  const auto f64 = [](const at::Tensor& t) { return t.to(at::kDouble); };
+  const at::Tensor want = mlstm_by_aten(f64(x.q), f64(x.k), f64(x.v), f64(x.i), f64(x.f), 1e-6);
+  const auto error = [&](const at::Tensor& got) { return got.sub(want).abs().max().item<double>(); };
+  // Where a sum near zero divides, single precision is what it is: as near as ATen's operators come.
+  const double aten = error(mlstm_by_aten(x.q, x.k, x.v, x.i, x.f, 1e-6));
+  for (const char* set : lstm_instruction_sets())
+    EXPECT_LE(error(mlstm_with(set, x.q, x.k, x.v, x.i, x.f, 1e-6)), 3 * aten + 1e-6) << set;
+}
+
+INSTANTIATE_TEST_SUITE_P(Ragged, MlstmKernel,
+                         ::testing::Values(Shape{1, 1, 1, 1, 1}, Shape{2, 3, 7, 5, 9},
+                                           Shape{1, 2, 33, 16, 16}, Shape{1, 1, 64, 95, 33},
+                                           Shape{1, 2, 95, 33, 70}, Shape{1, 1, 196, 24, 24}));
+
+TEST(MlstmKernel, DoesNotSeeLaterPositions) {
+  Inputs x({1, 1, 20, 4, 4});
+  const at::Tensor before = mlstm_with("portable", x.q, x.k, x.v, x.i, x.f, 1e-6);
+  x.v.select(2, 15).fill_(1e6);
+  x.i.select(2, 15).fill_(30);
+  const at::Tensor after = mlstm_with("portable", x.q, x.k, x.v, x.i, x.f, 1e-6);
+  EXPECT_TRUE(at::equal(before.slice(2, 0, 15), after.slice(2, 0, 15)));
+  EXPECT_FALSE(at::equal(before.slice(2, 15), after.slice(2, 15)));
+}
+
+TEST(MlstmKernel, RefusesGatesOfAnotherLength) {
+  const Inputs x({1, 1, 4, 2, 2}), y({1, 1, 5, 2, 2});
+  EXPECT_ANY_THROW(mlstm_with("portable", x.q, x.k, x.v, y.i, y.f, 1e-6));
+}
+
+}  // namespace
+}  // namespace pollard::kernels

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every exported case and every built-in family's small networks: the lowered program computes what the program does.
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+
+#include "kernels/lowering/lowering.h"
+#include "models/capture.h"
+#include "models/registry.h"
+#include "tests/models/support/exported_cases.h"
+
+namespace pollard::models {
+namespace {
+
+using Inputs = std::vector<at::Tensor>;
+
+// Single precision, sums in another order.
+constexpr double kTolerance = 2e-5;
+
+/// Largest difference against the largest value.
+double distance(const at::Tensor& got, const at::Tensor& want) {
+  if (got.sizes() != want.sizes() || got.scalar_type() != want.scalar_type()) return INFINITY;
+  if (want.numel() == 0) return 0;
+  const at::Tensor a = got.to(at::kDouble), b = want.to(at::kDouble);
+  const double scale = std::max(b.abs().max().item<double>(), 1e-30);
+  return a.sub(b).abs().max().item<double>() / scale;
+}
+
+void expect_same(const kernels::Executor& plain, const kernels::Weights& weights,
+                 const kernels::Lowered& lowered, const Inputs& inputs, const std::string& what) {
+  const auto want = plain.run(weights, inputs);
+  const auto got = kernels::Executor(lowered.program).run(lowered.weights, inputs);
+  ASSERT_EQ(got.size(), want.size()) << what;
+  for (std::size_t i = 0; i < got.size(); ++i)
+    EXPECT_LE(distance(got[i], want[i]), kTolerance) << what << " output " << i;
+}
+
+class LoweredCases : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(LoweredCases, ComputeWhatTheProgramsCompute) {
+  const Model model = test::read_case(test::cases_folder() / (GetParam() + ".pt2"));
+  const kernels::Executor plain(model.program);
+  expect_same(plain, model.weights, kernels::lower(model.program, model.weights, {.fewest_macs = 0}),
+              model.sample_inputs, GetParam());
+  for (const kernels::LoweringRule& rule : kernels::lowering_rules())
+    expect_same(
+        plain, model.weights,
+        kernels::lower(model.program, model.weights, {.without = {std::string(rule.name)}, .fewest_macs = 0}),
+        model.sample_inputs, GetParam() + " without " + std::string(rule.name));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, LoweredCases, ::testing::ValuesIn(test::case_names(test::cases_folder())),
+                         [](const auto& test) { return test.param; });
+
+/// The example inputs, longer along every symbolic dimension.
+Inputs longer_inputs(const Network& network) {
+  const auto examples = network.examples();
+  Inputs inputs = network.example_inputs();
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    for (std::size_t d = 0; d < examples[i].shape.size(); ++d) {
+      const Dim& dim = examples[i].shape[d];
+      if (dim.symbol.empty()) continue;
+      const std::int64_t size = std::min(dim.symbol == "batch" ? 5 : dim.size + 3, dim.max.value_or(1 << 20));
+      const auto axis = static_cast<std::int64_t>(d);
+      inputs[i] = at::cat({inputs[i], inputs[i], inputs[i]}, axis).narrow(axis, 0, size).contiguous();
+    }
+  return inputs;
+}
+
+std::vector<std::string> family_names() {
+  std::vector<std::string> names;
+  for (const Family& family : families()) names.push_back(family.name);
+  return names;
+}
+
+class LoweredFamilies : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(LoweredFamilies, ComputeWhatTheProgramsCompute) {
+  const Family& family = *find_family(GetParam());
+  for (const std::string& spec : family.small_specs) {
+    const auto network = family.build(spec);
+    network->initialise(at::make_generator<at::CPUGeneratorImpl>(1));
+    const Captured captured = capture(*network);
+    const kernels::Executor plain(captured.program);
+    const kernels::Lowered lowered = kernels::lower(captured.program, captured.weights, {.fewest_macs = 0});
+    expect_same(plain, captured.weights, lowered, network->example_inputs(), spec);
+    expect_same(plain, captured.weights, lowered, longer_inputs(*network), spec + " longer");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, LoweredFamilies, ::testing::ValuesIn(family_names()),
+                         [](const auto& test) { return test.param; });
+
+}  // namespace
+}  // namespace pollard::models
