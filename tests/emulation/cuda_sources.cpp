@@ -3,5 +3,6 @@
 #include "tests/emulation/emulator.h"
 
 #include "kernels/cuda/lstm.cu"
+#include "kernels/cuda/mlstm.cu"
 #include "kernels/cuda/power_sums.cu"
 #include "kernels/cuda/slice_rows.cu"

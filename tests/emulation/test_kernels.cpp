@@ -2,6 +2,7 @@
 // Every CUDA kernel on ragged sizes, in every order of threads and blocks: right, and the same bit for bit.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -10,6 +11,7 @@
 #include "tests/emulation/emulator.h"
 
 #include "kernels/cuda/lstm.h"
+#include "kernels/cuda/mlstm.h"
 #include "kernels/cuda/power_sums.h"
 #include "kernels/cuda/slice_rows.h"
 #include "tests/emulation/reports.h"
@@ -103,6 +105,71 @@ INSTANTIATE_TEST_SUITE_P(Ragged, Lstm,
                          ::testing::Values(LstmCase{1, 1, 1, 1, 1}, LstmCase{1, 5, 3, 7, 2},
                                            LstmCase{2, 3, 4, 33, 2}, LstmCase{5, 1, 2, 95, 1},
                                            LstmCase{1, 2, 2, 113, 1}));  // 113: from L2
+
+// mLSTM --------------------------------------------------------------------------------------------------------
+
+struct MlstmCase {
+  Index heads, steps, width, value_width;
+};
+
+/// Step by step, in double: the recurrence whose parallel form the kernel computes.
+std::vector<double> reference_mlstm(const Mlstm& m) {
+  std::vector<double> out(size(m.heads * m.steps * m.value_width));
+  for (Index head = 0; head < m.heads; ++head) {
+    std::vector<double> memory(size(m.width * m.value_width)), total(size(m.width));
+    double largest = -INFINITY;
+    for (Index t = 0; t < m.steps; ++t) {
+      const Index at = head * m.steps + t;
+      const double i = m.i[at], keep = -std::log1p(std::exp(-static_cast<double>(m.f[at]))) + largest;
+      const double now = t == 0 ? i : std::max(keep, i), fade = t == 0 ? 0 : std::exp(keep - now),
+                   enter = std::exp(i - now);
+      double sum = 0;
+      for (Index a = 0; a < m.width; ++a) {
+        const double key = static_cast<double>(m.k[at * m.width + a]) * enter;
+        total[size(a)] = total[size(a)] * fade + key;
+        sum += total[size(a)] * static_cast<double>(m.q[at * m.width + a]);
+        for (Index b = 0; b < m.value_width; ++b) {
+          double& cell = memory[size(a * m.value_width + b)];
+          cell = cell * fade + key * static_cast<double>(m.v[at * m.value_width + b]);
+          out[size(at * m.value_width + b)] += cell * static_cast<double>(m.q[at * m.width + a]);
+        }
+      }
+      const double bottom = std::max(std::fabs(sum), std::exp(-now)) + static_cast<double>(m.eps);
+      for (Index b = 0; b < m.value_width; ++b) out[size(at * m.value_width + b)] /= bottom;
+      largest = now;
+    }
+  }
+  return out;
+}
+
+class MlstmOf : public ::testing::TestWithParam<MlstmCase> {};
+
+TEST_P(MlstmOf, ComputesTheRecurrenceInParallel) {
+  const auto [heads, steps, width, value_width] = GetParam();
+  const Index positions = heads * steps;
+  const Floats q = random(positions * width, 5), k = random(positions * width, 6, 0.3f),
+               v = random(positions * value_width, 7), i = random(positions, 8);
+  Floats f = random(positions, 9);
+  for (float& x : f) x += 3;
+  Mlstm layer{q.data(), k.data(), v.data(), i.data(), f.data(), nullptr,     nullptr,
+              nullptr,  nullptr,  heads,    steps,    width,    value_width, 1e-6f};
+  const Floats got = on_every_schedule([&] {
+    Floats out(size(positions * value_width)), g(size(positions)), top(size(positions)),
+        bound(size(positions));
+    layer.output = out.data(), layer.g = g.data(), layer.top = top.data(), layer.bound = bound.data();
+    mlstm(layer, nullptr);
+    return out;
+  });
+  const std::vector<double> want = reference_mlstm(layer);
+  double most = 0;
+  for (double x : want) most = std::max(most, std::fabs(x));
+  for (std::size_t n = 0; n < got.size(); ++n) ASSERT_NEAR(got[n], want[n], 1e-4 * most) << n;
+}
+
+INSTANTIATE_TEST_SUITE_P(Ragged, MlstmOf,
+                         ::testing::Values(MlstmCase{1, 1, 1, 1}, MlstmCase{2, 7, 5, 3},
+                                           MlstmCase{1, 33, 33, 7}, MlstmCase{1, 50, 7, 95},
+                                           MlstmCase{1, 17, 4, 150}, MlstmCase{1, 9, 3, 300}));
 
 // Power sums ---------------------------------------------------------------------------------------------------
 
