@@ -9,7 +9,7 @@
 #include <set>
 
 #include "graph/error.h"
-#include "models/generalise.h"
+#include "graph/program_edit.h"
 #include "pruning/eligible.h"
 #include "pruning/output_change.h"
 #include "pruning/sample_stream.h"
@@ -87,7 +87,7 @@ void replace(models::Model& model, const std::vector<Trained>& trained, std::int
     for (Op& op : written[i]) ops.push_back(std::move(op));
   }
   program.ops = std::move(ops);
-  models::remove_dead_ops(program);
+  graph::remove_dead_ops(program);
   const std::set<std::string> read = weights_read(program);
   std::erase_if(program.inputs, [&](const graph::Input& input) {
     const bool gone = input.kind != graph::Input::Kind::User && read_before.contains(input.source) &&
