@@ -44,7 +44,7 @@ double most_seconds(const PlanOptions& options, const LatencyModel& latency) {
   return options.seconds_share ? std::min(most, *options.seconds_share * latency.dense()) : most;
 }
 
-PlanOptions step_toward(PlanOptions options, const graph::Cost& now, double seconds, std::int64_t remaining) {
+PlanOptions step_toward(PlanOptions options, const graph::Cost& now, std::int64_t remaining, double seconds) {
   if (options.speedup) {
     const auto most = static_cast<std::int64_t>(std::floor(static_cast<double>(now.macs) / *options.speedup));
     options.max_macs = std::min(most, options.max_macs.value_or(most));

@@ -29,7 +29,8 @@ double most_seconds(const PlanOptions& options, const LatencyModel& latency);
 /// costs; with one step left they are the budgets themselves. A speed-up is turned into the MACs it means for `now`, so
 /// the first call must see the dense network, and so is a share of its seconds. Ratios stay as they are. `seconds`: what
 /// one run takes now, for latency budgets.
-PlanOptions step_toward(PlanOptions options, const graph::Cost& now, double seconds, std::int64_t remaining);
+PlanOptions step_toward(PlanOptions options, const graph::Cost& now, std::int64_t remaining,
+                        double seconds = 0);
 
 /// Sum over the limits of how far each is exceeded, relative to it; 0 when all are met.
 double excess(const std::vector<Limit>& limits, const graph::Widths& widths);

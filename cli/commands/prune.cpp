@@ -118,9 +118,9 @@ pruning::Plan choose(const Options& options, AnalysedModel& m, const Samples& sa
   };
   const auto seconds = [&] { return target.has_latency() ? pruning::race_models({&m.model}, 9).front() : 0; };
   // A speed-up becomes MACs, a share of the time a time.
-  if (options.steps > 1) target = pruning::step_toward(target, cost(), seconds(), 1);
+  if (options.steps > 1) target = pruning::step_toward(target, cost(), 1, seconds());
   for (int left = options.steps; left > 1; --left)
-    m = one_step(options, m, pruning::step_toward(target, cost(), seconds(), left), samples, context);
+    m = one_step(options, m, pruning::step_toward(target, cost(), left, seconds()), samples, context);
   return plan_for(target, m, pointer_to(samples));
 }
 
