@@ -99,7 +99,12 @@ at::Tensor slice_gather(const at::Tensor& tensor,
     shape[static_cast<std::size_t>(dim)] = static_cast<std::int64_t>(indices.size());
   at::Tensor out = memory.empty(shape, source.scalar_type());
   if (out.numel() == 0) return out;
+  slice_gather_into(source, kept, static_cast<char*>(out.data_ptr()));
+  return out;
+}
 
+void slice_gather_into(const at::Tensor& source,
+                       const std::map<std::int64_t, std::vector<std::int64_t>>& kept, char* to) {
   const std::int64_t inner_dim = kept.rbegin()->first;
   const std::vector<std::int64_t>& indices = kept.rbegin()->second;
   const std::int64_t unit = source.stride(inner_dim) * static_cast<std::int64_t>(source.itemsize());
@@ -108,7 +113,6 @@ at::Tensor slice_gather(const at::Tensor& tensor,
   const CopyRow units = runs.size() * 4 > indices.size() ? unit_copier(unit) : nullptr;
   const std::int64_t row_bytes = unit * static_cast<std::int64_t>(indices.size());
   const char* from = static_cast<const char*>(source.const_data_ptr());
-  char* to = static_cast<char*>(out.data_ptr());
   const std::int64_t grain =
       std::max<std::int64_t>(1, (std::int64_t{1} << 16) / std::max<std::int64_t>(1, row_bytes));
   at::parallel_for(0, static_cast<std::int64_t>(rows.size()), grain,
@@ -119,7 +123,6 @@ at::Tensor slice_gather(const at::Tensor& tensor,
                        else
                          copy_runs(from + rows[static_cast<std::size_t>(r)], runs, to + r * row_bytes);
                    });
-  return out;
 }
 
 }  // namespace pollard::kernels

@@ -17,4 +17,8 @@ namespace pollard::kernels {
 at::Tensor slice_gather(const at::Tensor& tensor,
                         const std::map<std::int64_t, std::vector<std::int64_t>>& kept, BlockMemory& memory);
 
+/// The same into `out`, which has room for it. `tensor` is contiguous and on a CPU, `kept` not empty.
+void slice_gather_into(const at::Tensor& tensor,
+                       const std::map<std::int64_t, std::vector<std::int64_t>>& kept, char* out);
+
 }  // namespace pollard::kernels

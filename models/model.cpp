@@ -26,15 +26,6 @@ Model load_export(std::shared_ptr<const io::ByteSource> source, const LoadOption
   return model;
 }
 
-/// The config.json that published checkpoints come with.
-std::string config_beside(const fs::path& path) {
-  std::error_code error;
-  const fs::path config = (fs::is_directory(path, error) ? path : path.parent_path()) / "config.json";
-  if (!fs::is_regular_file(config, error)) return {};
-  const auto bytes = io::read_file(config, std::uint64_t{1} << 20);
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 /// What the file says of itself beside its tensors.
 Model finish(Model model, io::Checkpoint file) {
   model.format = std::move(file.format);
@@ -51,11 +42,7 @@ Model load_checkpoint(const fs::path& path, const LoadOptions& options) {
     Model model = io::read_stored_program(stored->second, std::move(file.tensors), path.filename().string());
     return finish(std::move(model), std::move(file));
   }
-  LoadOptions chosen = options;
-  if (chosen.family.empty() && file.metadata.contains("pollard.family"))
-    chosen.family = file.metadata.at("pollard.family");
-  if (chosen.spec_json.empty() && file.metadata.contains("pollard.spec"))
-    chosen.spec_json = file.metadata.at("pollard.spec");
+  const LoadOptions chosen = with_metadata(options, file.metadata);
   Model model = load_family(std::move(file.tensors), chosen, config_beside(path));
   return finish(std::move(model), std::move(file));
 }
@@ -82,6 +69,24 @@ io::TextMap metadata_of(const Model& model) {
 }
 
 }  // namespace
+
+std::string config_beside(const fs::path& path) {
+  std::error_code error;
+  const fs::path config = (fs::is_directory(path, error) ? path : path.parent_path()) / "config.json";
+  if (!fs::is_regular_file(config, error)) return {};
+  const auto bytes = io::read_file(config, std::uint64_t{1} << 20);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+LoadOptions with_metadata(LoadOptions options, const std::map<std::string, std::string>& metadata) {
+  const auto fill = [&](std::string& option, const char* key) {
+    if (const auto found = metadata.find(key); option.empty() && found != metadata.end())
+      option = found->second;
+  };
+  fill(options.family, "pollard.family");
+  fill(options.spec_json, "pollard.spec");
+  return options;
+}
 
 Model load(const fs::path& path, const LoadOptions& options) {
   std::error_code error;

@@ -56,6 +56,11 @@ std::vector<Match> recognise(const Shapes& shapes, std::string_view config_json 
 Model load_family(kernels::Weights tensors, const LoadOptions& options = {},
                   std::string_view config_json = {});
 
+/// The text of the config.json that published checkpoints come with, or "". `path`: a model file or its folder.
+std::string config_beside(const std::filesystem::path& path);
+/// Family and specification as a file's metadata states them, where the options do not.
+LoadOptions with_metadata(LoadOptions options, const std::map<std::string, std::string>& metadata);
+
 /// A family's network with fresh weights, captured. `spec_json` holds any subset of the spec's fields.
 Model fresh_model(const Family& family, std::string_view spec_json, std::uint64_t seed);
 

@@ -52,7 +52,8 @@ bool any_resized(const Dependencies& dependencies, const graph::Widths& widths, 
   return false;
 }
 
-/// Which flat positions of each dimension of an input survive; only dimensions that change.
+}  // namespace
+
 std::map<std::int64_t, std::vector<std::int64_t>> kept_of(const Dependencies& dependencies,
                                                           graph::ValueId value, const Removal& removal) {
   std::map<std::int64_t, std::vector<std::int64_t>> kept;
@@ -62,8 +63,6 @@ std::map<std::int64_t, std::vector<std::int64_t>> kept_of(const Dependencies& de
       kept[static_cast<std::int64_t>(d)] = graph::kept_indices(dependencies, dims[d], removal);
   return kept;
 }
-
-}  // namespace
 
 Program rewrite(const Program& program, const Dependencies& dependencies, const Removal& removal) {
   return resize(program, dependencies, removal, removal.widths(dependencies));

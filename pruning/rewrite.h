@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <map>
+#include <vector>
+
 #include "graph/removal.h"
 #include "models/model.h"
 
@@ -15,6 +19,11 @@ graph::Program rewrite(const graph::Program& program, const graph::Dependencies&
 /// The same for any widths, larger ones too (a batch axis): positions are moved only by what `removal` says.
 graph::Program resize(const graph::Program& program, const graph::Dependencies& dependencies,
                       const graph::Removal& removal, const graph::Widths& widths);
+
+/// Which flat positions of each dimension of an input survive; only dimensions that change.
+std::map<std::int64_t, std::vector<std::int64_t>> kept_of(const graph::Dependencies& dependencies,
+                                                          graph::ValueId value,
+                                                          const graph::Removal& removal);
 
 /// The smaller weights: byte slices of the originals, no arithmetic. Tied names stay one tensor. A weight given away
 /// (`std::move(weights)`) is released as soon as it is sliced, so both networks are never in memory whole.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,12 +39,23 @@ struct Scores {
   std::string why_unjudged(std::size_t group) const { return unjudged.empty() ? "" : unjudged[group]; }
 };
 
+/// Sums over weights that are not in memory (stream/slab_sums.h).
+class SlabSource {
+ public:
+  virtual ~SlabSource() = default;
+  /// As kernels::slab_power_sums of the weight of that name.
+  virtual std::vector<std::vector<double>> power_sums(const std::string& name,
+                                                      std::span<const std::int64_t> dims, double p) = 0;
+};
+
 /// What a criterion may look at.
 struct ScoreContext {
   const models::Model& model;
   const graph::Dependencies& dependencies;
   std::uint64_t seed = 0;
   const CalibrationSet* calibration = nullptr;  ///< nullptr when none was given
+  SlabSource* stored =
+      nullptr;  ///< set when the model's weights are meta tensors: where their sums come from
   std::vector<bool>
       wanted;  ///< by group, whether anyone will look at its scores; empty: all. Others may be left at 0.
 
@@ -59,6 +71,8 @@ class Criterion {
   virtual Scores score(const ScoreContext& context) const = 0;
   /// Whether score() needs ScoreContext::calibration.
   virtual bool needs_calibration() const { return false; }
+  /// Whether score() reads weights in another way than by their power sums: then they must be in memory.
+  virtual bool needs_weights() const { return true; }
 };
 
 /// From text as users write it: "magnitude", "magnitude:p=1,normalize=lamp", "random".

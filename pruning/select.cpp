@@ -27,7 +27,7 @@ struct Step {
 class Selection {
  public:
   Selection(const models::Model& model, const Dependencies& d, const PlanOptions& options,
-            const CalibrationSet* calibration)
+            const CalibrationSet* calibration, SlabSource* stored)
       : model_(model),
         d_(d),
         options_(options),
@@ -35,7 +35,7 @@ class Selection {
         cost_(model.program, d),
         table_(options.has_latency() || options.round_measured ? options.latency_table : ""),
         classes_(chosen_classes()),
-        order_(model, d, options, calibration, classes_) {
+        order_(model, d, options, {.calibration = calibration, .stored = stored}, classes_) {
     taken_.assign(classes_.size(), 0);
     for (std::size_t c = 0; c < classes_.size(); ++c)
       if (classes_[c].takes_part() && classes_[c].ratio) taken_[c] = share(classes_[c], *classes_[c].ratio);
@@ -406,8 +406,8 @@ Scope effective_scope(const PlanOptions& options) {
 }
 
 Plan make_plan(const models::Model& model, const Dependencies& dependencies, const PlanOptions& options,
-               const CalibrationSet* calibration) {
-  return Selection(model, dependencies, options, calibration).plan();
+               const CalibrationSet* calibration, SlabSource* stored) {
+  return Selection(model, dependencies, options, calibration, stored).plan();
 }
 
 }  // namespace pollard::pruning

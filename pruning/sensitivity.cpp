@@ -55,7 +55,7 @@ Sensitivity sensitivity_report(const models::Model& model, const graph::Dependen
                                const PlanOptions& options, const CalibrationSet* calibration) {
   require_samples(calibration, "--sensitivity");
   Sensitivity out{.classes = classes_of(model, d, options), .points = {}};
-  const UnitOrder order(model, d, options, calibration, out.classes);
+  const UnitOrder order(model, d, options, {.calibration = calibration}, out.classes);
   out.points = measure_sensitivity(model, d, out.classes, order, *calibration);
   return out;
 }

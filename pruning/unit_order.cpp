@@ -32,11 +32,12 @@ std::vector<bool> wanted_groups(const graph::Dependencies& d, const std::vector<
 }  // namespace
 
 UnitOrder::UnitOrder(const models::Model& model, const graph::Dependencies& d, const PlanOptions& options,
-                     const CalibrationSet* calibration, std::vector<Class>& classes)
+                     const Evidence& evidence, std::vector<Class>& classes)
     : scores_(score(*make_criterion(options.criterion), {.model = model,
                                                          .dependencies = d,
                                                          .seed = options.seed,
-                                                         .calibration = calibration,
+                                                         .calibration = evidence.calibration,
+                                                         .stored = evidence.stored,
                                                          .wanted = wanted_groups(d, classes)})) {
   keep_unjudged_whole(classes);
   sort_units(options.allow_nonfinite);

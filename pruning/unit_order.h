@@ -9,13 +9,19 @@
 
 namespace pollard::pruning {
 
+/// What units are judged by beside the model itself; nullptr where there is none.
+struct Evidence {
+  const CalibrationSet* calibration = nullptr;
+  SlabSource* stored = nullptr;
+};
+
 /// The units of every group, least important first by the criterion of the options; ties by index.
 class UnitOrder {
  public:
   /// Classes whose units cannot be judged, or have no finite scores, are marked as kept whole.
   /// Throws UserError E0325 for scores that are not finite, unless the options allow them.
   UnitOrder(const models::Model& model, const graph::Dependencies& dependencies, const PlanOptions& options,
-            const CalibrationSet* calibration, std::vector<Class>& classes);
+            const Evidence& evidence, std::vector<Class>& classes);
 
   /// Mean score of the k-th least important unit over the class's groups.
   double unit_score(const Class& c, std::int64_t k) const;

@@ -11,6 +11,7 @@
 #include "cli/plan_options.h"
 #include "cli/plan_report.h"
 #include "cli/prune_outcome.h"
+#include "cli/stream_run.h"
 #include "cli/ui/format.h"
 #include "cli/ui/quantity.h"
 #include "graph/cost.h"
@@ -27,11 +28,11 @@ namespace pollard::cli {
 namespace {
 
 struct Options {
-  std::string in, out, plan_file, repair = "least-squares", memory = "4G";
+  std::string in, out, plan_file, repair = "least-squares", memory = "4G", stream_memory = "2GiB";
   ModelInput input;
   PlanArguments plan;
   int steps = 1;
-  bool dry_run = false, no_verify = false, no_repair = false, force = false;
+  bool dry_run = false, no_verify = false, no_repair = false, force = false, stream = false;
   int inputs = 4;
 };
 
@@ -128,6 +129,8 @@ void check_options(const Options& options, const Context& context) {
   bool budgets = false;
   if (options.plan_file.empty())
     budgets = plan_options(options.plan, "prune", context.globals().seed).has_budget();
+  if (options.stream && options.steps > 1)
+    throw usage_error("E0206", "--stream", "does not go with --steps", "run it again on the result");
   if (options.steps > 1 && !budgets)
     throw usage_error(
         "E0206", "--steps", "goes with budgets",
@@ -136,6 +139,16 @@ void check_options(const Options& options, const Context& context) {
 
 Exit run_prune(Options& options, Context& context) {
   check_options(options, context);
+  if (options.stream)
+    return run_stream({.in = options.in,
+                       .out = options.out,
+                       .plan_file = options.plan_file,
+                       .memory = options.stream_memory,
+                       .input = options.input,
+                       .plan = options.plan,
+                       .dry_run = options.dry_run,
+                       .force = options.force},
+                      context);
   if (!options.dry_run) models::check_save_path(options.out, {options.in}, options.force);
   AnalysedModel m = load_and_analyse(options.in, options.input);
   if (!options.plan.allow_nonfinite) require_finite(m.model);
@@ -192,6 +205,10 @@ void add_prune(CommandLine& line) {
       ->check(CLI::Range(1, 1000))
       ->group("More");
   app->add_flag("--force", options->force, "replace an existing OUT")->group("Safety");
+  app->add_flag("--stream", options->stream,
+                "from disk to disk: safetensors larger than memory; OUT is a folder")
+      ->group("More");
+  app->add_option("--memory", options->stream_memory, "of --stream's buffers")->type_name("N")->group("More");
   add_model_options(*app, options->input);
 }
 

@@ -21,8 +21,15 @@ struct Suffix {
   double factor;
 };
 
-constexpr std::array<Suffix, 6> count_suffixes{
-    {{"", 1}, {"k", 1e3}, {"K", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}}};
+constexpr std::array<Suffix, 9> count_suffixes{{{"", 1},
+                                                {"k", 1e3},
+                                                {"K", 1e3},
+                                                {"M", 1e6},
+                                                {"G", 1e9},
+                                                {"T", 1e12},
+                                                {"KiB", 0x1p10},
+                                                {"MiB", 0x1p20},
+                                                {"GiB", 0x1p30}}};
 constexpr std::array<Suffix, 7> time_suffixes{
     {{"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}, {"m", 60}, {"min", 60}, {"h", 3600}}};
 constexpr std::array<Suffix, 2> factor_suffixes{{{"", 1}, {"x", 1}}};

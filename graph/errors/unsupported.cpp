@@ -85,6 +85,16 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "program is not causal, its mask depends on the tokens, or another op mixes positions.",
      "error[E0451] program: token by token it computes something else than at once",
      "Run the whole text for every token: --no-cache."},
+    {"E0460", Exit::Unsupported, "cannot be streamed",
+     "With --stream, weights stay on disk and are read piece by piece. Only safetensors files can be read "
+     "so: a .pt2 or "
+     ".pt would have to be unpacked first.",
+     "error[E0460] model.pt2: only safetensors files can stay on disk while they are pruned",
+     "Save the weights as .safetensors (pollard export), or leave out --stream."},
+    {"E0461", Exit::Unsupported, "criterion needs the weights in memory",
+     "With --stream, a criterion learns sums of powers of the weights and nothing else of them.",
+     "error[E0461] --criterion fpgm: reads whole weights, which stay on disk here",
+     "Choose magnitude, lamp or random, or leave out --stream."},
 });
 
 }  // namespace

@@ -21,15 +21,6 @@ constexpr const char* kSafetensors = "safetensors";
 constexpr const char* kShards = "safetensors shards";
 constexpr const char* kTorchZip = "pytorch zip";
 
-/// A folder stands for the safetensors model in it.
-std::filesystem::path file_in(const std::filesystem::path& path) {
-  std::error_code error;
-  if (!std::filesystem::is_directory(path, error)) return path;
-  for (const char* name : {"model.safetensors.index.json", "model.safetensors"})
-    if (std::filesystem::is_regular_file(path / name, error)) return path / name;
-  return path;
-}
-
 [[noreturn]] void refuse_export(const ByteSource& source) {
   throw UserError({.code = "E0336",
                    .exit = Exit::BadFile,
@@ -107,6 +98,14 @@ bool is_legacy_pickle(std::string_view head) {
 
 }  // namespace
 
+std::filesystem::path model_file(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(path, error)) return path;
+  for (const char* name : {"model.safetensors.index.json", "model.safetensors"})
+    if (std::filesystem::is_regular_file(path / name, error)) return path / name;
+  return path;
+}
+
 FileFormat detect_format(const ByteSource& source) {
   const auto head = source.read(0, std::min<std::uint64_t>(source.size(), 512));
   if (is_zip(head))
@@ -142,14 +141,14 @@ Checkpoint read_checkpoint(const std::shared_ptr<const ByteSource>& source,
 }
 
 Checkpoint read_checkpoint(const std::filesystem::path& path, const CheckpointOptions& options) {
-  const std::filesystem::path file = file_in(path);
+  const std::filesystem::path file = model_file(path);
   const auto source = open_file(file);
   return detect_format(*source) == FileFormat::ShardIndex ? read_shards(file, options)
                                                           : read_checkpoint(source, options);
 }
 
 CheckpointInfo describe_checkpoint(const std::filesystem::path& path, const CheckpointOptions& options) {
-  const std::filesystem::path file = file_in(path);
+  const std::filesystem::path file = model_file(path);
   const auto source = open_file(file);
   const FileFormat format = detect_format(*source);
   if (format == FileFormat::TorchExport) refuse_export(*source);

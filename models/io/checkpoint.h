@@ -57,6 +57,9 @@ Checkpoint read_checkpoint(const std::shared_ptr<const ByteSource>& source,
                            const CheckpointOptions& options = {});
 CheckpointInfo describe_checkpoint(const std::filesystem::path& path, const CheckpointOptions& options = {});
 
+/// A folder stands for the safetensors model in it: its index of shards or its model.safetensors. Others are themselves.
+std::filesystem::path model_file(const std::filesystem::path& path);
+
 enum class FileFormat { Safetensors, TorchZip, TorchExport, ShardIndex };
 
 /// By content. Throws E0303 or E0336 for anything else.

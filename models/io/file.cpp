@@ -2,7 +2,6 @@
 #include "models/io/file.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 #include "graph/error.h"
 #include "models/io/bytes.h"
 #include "models/io/cancel.h"
+#include "models/io/sha256.h"
 #include "models/io/text.h"
 
 namespace pollard::models::io {
@@ -157,31 +157,6 @@ class MemorySource final : public ByteSource {
  private:
   std::vector<std::byte> bytes_;
   std::string name_;
-};
-
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    POLLARD_CHECK(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1,
-                  "SHA-256 set-up");
-  }
-  void update(std::span<const std::byte> bytes) {
-    POLLARD_CHECK(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1, "SHA-256 update");
-  }
-  std::string hex() {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-    unsigned int length = 0;
-    POLLARD_CHECK(EVP_DigestFinal_ex(context_.get(), digest.data(), &length) == 1, "SHA-256 end");
-    std::string out;
-    for (unsigned int i = 0; i < length; ++i) {
-      out += "0123456789abcdef"[digest[i] >> 4U];
-      out += "0123456789abcdef"[digest[i] & 15U];
-    }
-    return out;
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
 };
 
 }  // namespace

@@ -2,7 +2,6 @@
 #include "models/io/safetensors.h"
 
 #include <algorithm>
-#include <array>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -63,7 +62,7 @@ std::vector<Item> in_file_order(const TensorMap& tensors) {
 std::string json_string(const std::string& text) { return nlohmann::json(text).dump(); }
 
 /// Written by hand because the order of keys is part of the format's form: metadata first, then file order.
-std::string header_json(const std::vector<Item>& items, const TextMap& metadata) {
+std::string header_json(const std::vector<TensorInfo>& tensors, const TextMap& metadata) {
   std::string json = "{";
   if (!metadata.empty()) {
     json += "\"__metadata__\":{";
@@ -72,19 +71,28 @@ std::string header_json(const std::vector<Item>& items, const TextMap& metadata)
     json += "}";
   }
   std::uint64_t offset = 0;
-  for (const Item& item : items) {
-    const std::uint64_t end = offset + item.tensor->nbytes();
+  for (const TensorInfo& tensor : tensors) {
+    const std::uint64_t end = offset + tensor.bytes;
     std::string shape;
-    for (const std::int64_t dim : item.tensor->sizes())
-      shape += (shape.empty() ? "" : ",") + std::to_string(dim);
-    json += (json.size() == 1 ? "" : ",") + json_string(*item.name) + ":{\"dtype\":\"" +
-            std::string(*safetensors_name(item.dtype)) + "\",\"shape\":[" + shape + "],\"data_offsets\":[" +
+    for (const std::int64_t dim : tensor.shape) shape += (shape.empty() ? "" : ",") + std::to_string(dim);
+    json += (json.size() == 1 ? "" : ",") + json_string(tensor.name) + ":{\"dtype\":\"" +
+            std::string(*safetensors_name(tensor.dtype)) + "\",\"shape\":[" + shape + "],\"data_offsets\":[" +
             std::to_string(offset) + "," + std::to_string(end) + "]}";
     offset = end;
   }
   json += "}";
   json.append((kHeaderAlignment - json.size() % kHeaderAlignment) % kHeaderAlignment, ' ');
   return json;
+}
+
+std::string head_of(const std::vector<Item>& items, const TextMap& metadata) {
+  std::vector<TensorInfo> tensors;
+  for (const Item& item : items)
+    tensors.push_back({.name = *item.name,
+                       .dtype = item.dtype,
+                       .shape = item.tensor->sizes().vec(),
+                       .bytes = item.tensor->nbytes()});
+  return safetensors_head(tensors, metadata);
 }
 
 }  // namespace
@@ -109,19 +117,21 @@ TensorMap SafetensorsReader::read_all() const {
   return out;
 }
 
+std::string safetensors_head(const std::vector<TensorInfo>& tensors, const TextMap& metadata) {
+  const std::string json = header_json(tensors, metadata);
+  std::string out;
+  for (int i = 0; i < 8; ++i) out += static_cast<char>(json.size() >> (8 * i) & 255);
+  return out + json;
+}
+
 void write_safetensors(Writer& out, const TensorMap& tensors, const TextMap& metadata) {
   const std::vector<Item> items = in_file_order(tensors);
-  const std::string header = header_json(items, metadata);
-  std::array<std::byte, 8> length{};
-  for (std::size_t i = 0; i < length.size(); ++i)
-    length[i] = static_cast<std::byte>(header.size() >> (8 * i));
-  out.write(length);
-  out.write(as_bytes(header));
+  out.write(as_bytes(head_of(items, metadata)));
   for (const Item& item : items) out.write(tensor_data(item.tensor->cpu().contiguous()));
 }
 
 std::uint64_t safetensors_size(const TensorMap& tensors, const TextMap& metadata) {
-  std::uint64_t bytes = 8 + header_json(in_file_order(tensors), metadata).size();
+  std::uint64_t bytes = head_of(in_file_order(tensors), metadata).size();
   for (const auto& [name, tensor] : tensors) bytes += tensor.nbytes();
   return bytes;
 }

@@ -45,6 +45,9 @@ using TextMap = std::map<std::string, std::string>;
 /// may not have.
 void write_safetensors(Writer& out, const TensorMap& tensors, const TextMap& metadata);
 
+/// What stands before the data of a file that holds these tensors (name, type and shape) in this order without gaps.
+std::string safetensors_head(const std::vector<TensorInfo>& tensors, const TextMap& metadata);
+
 /// Bytes write_safetensors() will write.
 std::uint64_t safetensors_size(const TensorMap& tensors, const TextMap& metadata);
 

@@ -17,6 +17,7 @@ class Lamp final : public Criterion {
   explicit Lamp(CriterionOptions& options);
   std::string name() const override;
   Scores score(const ScoreContext& context) const override { return magnitude_.score(context); }
+  bool needs_weights() const override { return false; }
 
  private:
   Magnitude magnitude_;

@@ -24,6 +24,7 @@ Scores Magnitude::score(const ScoreContext& context) const {
       biases ? std::set<graph::ValueId>{} : biases_of(context.model.program);
   return score_slabs(context, combine, [&](const graph::Input& input, std::span<const std::int64_t> dims) {
     if (left_out.contains(input.value)) return std::vector<std::vector<double>>{};
+    if (context.stored) return context.stored->power_sums(input.source, dims, p);
     return kernels::slab_power_sums(context.model.weights.at(input.source), dims, p);
   });
 }

@@ -21,6 +21,7 @@ class Magnitude final : public Criterion {
 
   std::string name() const override;
   Scores score(const ScoreContext& context) const override;
+  bool needs_weights() const override { return false; }
 };
 
 }  // namespace pollard::pruning

@@ -12,6 +12,7 @@ class Random final : public Criterion {
 
   std::string name() const override { return "random"; }
   Scores score(const ScoreContext& context) const override;
+  bool needs_weights() const override { return false; }
 };
 
 }  // namespace pollard::pruning
