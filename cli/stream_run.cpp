@@ -52,6 +52,9 @@ void check_arguments(const StreamArguments& a) {
                       "samples run through the whole network, which must be in memory");
   if (!a.plan.file_size.empty())
     throw usage_error("E0206", "--stream", "does not go with --file-size", "give --params");
+  if (!a.plan.latency.empty() || a.plan.round_to == "auto")
+    throw usage_error("E0206", "--stream", "does not go with --latency and --round-to auto",
+                      "op times are measured on weights in memory; give --macs");
 }
 
 models::LoadOptions load_options(const ModelInput& input) {
