@@ -63,8 +63,10 @@ class Normalise : public torch::autograd::Function<Normalise> {
     shape[1] = channels;
     const at::Tensor inverse = (variance + epsilon).rsqrt(), gain = scale * inverse;
     const at::Tensor slope = -gain * inverse * sums.slice(0, channels);
-    const at::Tensor offset = -gain * sums.slice(0, 0, channels) - slope * mean;
-    dx.addcmul_(x, slope.view(shape).to(x.scalar_type())).add_(offset.view(shape).to(x.scalar_type()));
+    const at::Tensor offset = -gain * sums.slice(0, 0, channels);
+    const auto spread = [&](const at::Tensor& t) { return t.view(shape).to(x.scalar_type()); };
+    // x - mean first: slope x and slope mean are large where their difference is not.
+    dx.addcmul_(x.sub(spread(mean)), spread(slope)).add_(spread(offset));
     return {dx,
             weight.defined() ? dweight : at::Tensor(),
             weight.defined() ? dbias : at::Tensor(),
