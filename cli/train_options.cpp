@@ -96,7 +96,7 @@ pruning::PlanOptions budget_of(const TrainArguments& a, std::uint64_t seed) {
   plan.criterion = a.criterion;
   plan.scope = a.scope;
   plan.ignore = a.ignore;
-  plan.round_to = a.round_to;
+  plan.round_to = std::to_string(a.round_to);
   return plan_options(plan, "train", seed);
 }
 
