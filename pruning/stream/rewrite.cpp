@@ -18,6 +18,8 @@
 #include "models/io/cancel.h"
 #include "models/io/parallel.h"
 #include "models/io/sha256.h"
+#include "models/io/stored_program.h"
+#include "models/io/tensor_memory.h"
 #include "pruning/rewrite.h"
 #include "pruning/stream/journal.h"
 
@@ -61,6 +63,24 @@ std::vector<std::vector<Slice>> slices_of(const models::StoredCheckpoint& checkp
       const Kept none, &k = found == kept.end() ? none : found->second;
       slices.push_back({info, sliced_info(info, k), k});
     }
+  }
+  return out;
+}
+
+/// What the program reads and no file holds: tables that the network's constructor made. They go into the first file under
+/// the names that stored programs give them.
+models::io::TensorMap tables_of(const models::StoredCheckpoint& checkpoint, const graph::Dependencies& d,
+                                const graph::Removal& removal) {
+  models::io::TensorMap out;
+  kernels::BlockMemory memory;
+  for (const graph::Input& input : checkpoint.model.program.inputs) {
+    const bool table = input.kind == graph::Input::Kind::Constant ||
+                       (input.kind == graph::Input::Kind::Buffer && !input.persistent);
+    if (!table || input.constant || checkpoint.model.weights.at(input.source).is_meta()) continue;
+    const Kept kept = kept_of(d, input.value, removal);
+    const at::Tensor whole = checkpoint.model.weights.at(input.source).contiguous();
+    out[models::io::kStoredConstant + input.source] =
+        kept.empty() ? whole : kernels::slice_gather(whole, kept, memory);
   }
   return out;
 }
@@ -157,9 +177,14 @@ class FileRewriter {
   std::uint64_t bytes_read_ = 0, written_ = 0;
 };
 
-std::vector<TensorInfo> infos(const std::vector<Slice>& slices) {
+std::vector<TensorInfo> infos(const std::vector<Slice>& slices, const models::io::TensorMap& tables) {
   std::vector<TensorInfo> out;
   for (const Slice& s : slices) out.push_back(s.to);
+  for (const auto& [name, tensor] : tables)
+    out.push_back({.name = name,
+                   .dtype = kernels::from_scalar_type(tensor.scalar_type()),
+                   .shape = tensor.sizes().vec(),
+                   .bytes = tensor.nbytes()});
   return out;
 }
 
@@ -171,7 +196,7 @@ std::uint64_t data_bytes(const std::vector<Slice>& slices) {
 
 /// {"metadata": {"total_size": N}, "weight_map": {name: file}}, as Hugging Face writes it.
 std::string index_json(const models::StoredCheckpoint& checkpoint,
-                       const std::vector<std::vector<Slice>>& slices) {
+                       const std::vector<std::vector<Slice>>& slices, const models::io::TensorMap& tables) {
   nlohmann::ordered_json json;
   std::uint64_t total = 0;
   std::map<std::string, std::string> map;
@@ -180,6 +205,10 @@ std::string index_json(const models::StoredCheckpoint& checkpoint,
       map[s.to.name] = checkpoint.names[f];
       total += s.to.bytes;
     }
+  for (const auto& [name, tensor] : tables) {
+    map[name] = checkpoint.names.front();
+    total += tensor.nbytes();
+  }
   json["metadata"]["total_size"] = total;
   json["weight_map"] = map;
   return json.dump(2) + "\n";
@@ -203,6 +232,7 @@ class Rewrite {
         target_(target),
         options_(options),
         slices_(slices_of(checkpoint, d, removal)),
+        tables_(tables_of(checkpoint, d, removal)),
         folder_(checkpoint.sharded() ? target.out : target.out.parent_path()),
         journal_(folder_, checkpoint.sharded(), options.job ? options.job->rank() : 0, target.plan_hash) {}
 
@@ -252,14 +282,19 @@ class Rewrite {
       if (options_.progress) options_.progress(data_bytes(slices_[f]));
       return;
     }
+    const models::io::TensorMap none, &tables = f == 0 ? tables_ : none;
+    const std::vector<TensorInfo> tensors = infos(slices_[f], tables);
+    std::uint64_t bytes = 0;
+    for (const TensorInfo& info : tensors) bytes += info.bytes;
     const std::string head = models::io::safetensors_head(
-        infos(slices_[f]), f == 0 ? target_.metadata : models::io::TextMap{{"format", "pt"}});
-    models::io::AtomicFile file(path, {.force = target_.force || checkpoint_.sharded(),
-                                       .expected_size = head.size() + data_bytes(slices_[f])});
+        tensors, f == 0 ? target_.metadata : models::io::TextMap{{"format", "pt"}});
+    models::io::AtomicFile file(
+        path, {.force = target_.force || checkpoint_.sharded(), .expected_size = head.size() + bytes});
     FileRewriter writer(checkpoint_.files[f].source(), file,
                         piece_bytes(options_.memory_bytes, std::thread::hardware_concurrency()), options_);
     writer.write(models::io::as_bytes(head));
     for (const Slice& s : slices_[f]) writer.write(s);
+    for (const auto& [name, tensor] : tables) writer.write(models::io::tensor_data(tensor));
     file.commit();
     digests_[f] = writer.digest();
     journal_.enter(checkpoint_.names[f], writer.written_bytes(), digests_[f]);
@@ -274,7 +309,7 @@ class Rewrite {
       report_.sha256 = digests_.front();
       return;
     }
-    const std::string json = index_json(checkpoint_, slices_);
+    const std::string json = index_json(checkpoint_, slices_, tables_);
     std::string digests = models::io::sha256(models::io::as_bytes(json));
     for (const std::string& digest : digests_) digests += digest;
     report_.sha256 = models::io::sha256(models::io::as_bytes(digests));
@@ -288,6 +323,7 @@ class Rewrite {
   const StreamTarget& target_;
   const StreamOptions& options_;
   std::vector<std::vector<Slice>> slices_;
+  models::io::TensorMap tables_;
   fs::path folder_;
   Journal journal_;
   std::vector<std::string> digests_;
