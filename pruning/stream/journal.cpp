@@ -61,7 +61,17 @@ void Journal::enter(const std::string& name, std::uint64_t bytes, const std::str
   if (!kept_) return;
   const std::lock_guard lock(mutex_);
   own_[name] = {bytes, sha256};
-  nlohmann::ordered_json json{{"schema", "pollard.stream/1"}, {"plan_sha256", plan_hash_}};
+  write();
+}
+
+void Journal::begin() {
+  if (kept_) write();
+}
+
+void Journal::write() const {
+  nlohmann::ordered_json json{{"schema", "pollard.stream/1"},
+                              {"plan_sha256", plan_hash_},
+                              {"files", nlohmann::ordered_json::object()}};
   // What an interrupted run of this rank entered stays entered.
   std::map<std::string, Entry> all = found_;
   for (const auto& [file, entry] : own_) all.insert_or_assign(file, entry);

@@ -19,6 +19,8 @@ class Journal {
 
   /// The SHA-256 of a file that is entered and has, on disk, the bytes it had then.
   std::optional<std::string> whole(const std::string& name, const std::filesystem::path& path) const;
+  /// Before the first file: from here on the folder is known as an unfinished result.
+  void begin();
   /// Safe from several threads.
   void enter(const std::string& name, std::uint64_t bytes, const std::string& sha256);
 
@@ -32,6 +34,7 @@ class Journal {
     std::string sha256;
   };
   void read(const std::filesystem::path& path);
+  void write() const;
 
   std::filesystem::path folder_;
   bool kept_;

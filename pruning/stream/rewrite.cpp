@@ -224,6 +224,13 @@ void copy_tokenizer(const fs::path& from, const fs::path& to) {
   }
 }
 
+/// More than what a process leaves that was killed before it had written anything.
+bool holds_something(const fs::path& folder) {
+  return std::ranges::any_of(fs::directory_iterator(folder), [](const fs::directory_entry& entry) {
+    return !entry.path().filename().string().starts_with(".pollard-");
+  });
+}
+
 class Rewrite {
  public:
   Rewrite(const models::StoredCheckpoint& checkpoint, const graph::Dependencies& d,
@@ -239,6 +246,7 @@ class Rewrite {
   StreamReport run() {
     if (first() && checkpoint_.sharded()) prepare_folder();
     if (options_.job) options_.job->barrier();
+    journal_.begin();
     const std::vector<std::size_t> own = own_files(slices_.size(), options_.job);
     std::uint64_t bytes = 0;
     for (const std::size_t f : own) bytes += data_bytes(slices_[f]);
@@ -259,7 +267,7 @@ class Rewrite {
 
   void prepare_folder() {
     fs::create_directories(folder_);
-    if (!target_.force && !Journal::any(folder_) && !fs::is_empty(folder_))
+    if (!target_.force && !Journal::any(folder_) && holds_something(folder_))
       throw UserError({.code = "E0224",
                        .exit = Exit::Usage,
                        .subject = folder_.string(),

@@ -184,11 +184,20 @@ TEST(Stream, AnInterruptedRunIsNoModelAndIsResumed) {
       EXPECT_FALSE(fs::exists(out / kIndex)) << pieces;
       EXPECT_THROW(models::load(out), UserError) << pieces;
     }
-    resumed += planned.write(out, {}, fs::exists(out / kIndex) || !fs::exists(out / ".pollard-stream.0.json"))
-                   .resumed;
+    resumed += planned.write(out, {}, fs::exists(out / kIndex)).resumed;
     EXPECT_EQ(bytes_in(out), bytes_in(folder.out("whole"))) << pieces;
   }
   EXPECT_GT(resumed, 0U);
+}
+
+TEST(Stream, WhatAKilledProcessLeavesIsNoModelInTheWay) {
+  const Folder folder;
+  fs::create_directories(folder.out());
+  std::ofstream(folder.out() / ".pollard-half-a-file.tmp") << "cut";
+  const Planned planned(folder.in());
+  planned.write(folder.out());
+  EXPECT_FALSE(fs::exists(folder.out() / ".pollard-half-a-file.tmp"));
+  EXPECT_TRUE(fs::exists(folder.out() / kIndex));
 }
 
 TEST(Stream, AFileThatIsNotWhatItWasIsWrittenAgain) {
