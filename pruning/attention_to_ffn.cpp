@@ -15,6 +15,7 @@
 #include "pruning/sample_stream.h"
 #include "pruning/sentence_network.h"
 #include "pruning/sentence_ops.h"
+#include "pruning/stand_in_ops.h"
 
 namespace pollard::pruning {
 
@@ -58,13 +59,10 @@ std::vector<ValueId> add_weights(models::Model& model, const Trained& trained, s
 
 /// Names of weights that some op reads, and of those they share storage with.
 std::set<std::string> weights_read(const Program& program) {
-  std::set<ValueId> values;
-  for (const Op& op : program.ops)
-    for (const graph::NamedArg& named : op.args)
-      for (const ValueId id : graph::values_in(named.arg)) values.insert(id);
+  const graph::UseIndex uses(program);
   std::set<std::string> names;
   for (const graph::Input& input : program.inputs)
-    if (values.contains(input.value)) names.insert({input.source, input.tied_to});
+    if (!uses.readers(input.value).empty()) names.insert({input.source, input.tied_to});
   return names;
 }
 
@@ -81,12 +79,7 @@ void replace(models::Model& model, const std::vector<Trained>& trained, std::int
     for (graph::Symbol& symbol : program.symbols)
       if (symbol.name == length) symbol.max = std::min(symbol.max.value_or(positions), positions);
   }
-  std::vector<Op> ops;
-  for (std::size_t i = 0; i < program.ops.size(); ++i) {
-    if (!written.contains(i)) ops.push_back(std::move(program.ops[i]));
-    for (Op& op : written[i]) ops.push_back(std::move(op));
-  }
-  program.ops = std::move(ops);
+  splice(program, std::move(written));
   graph::remove_dead_ops(program);
   const std::set<std::string> read = weights_read(program);
   std::erase_if(program.inputs, [&](const graph::Input& input) {

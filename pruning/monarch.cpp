@@ -14,6 +14,7 @@
 #include "models/layers/monarch.h"
 #include "pruning/eligible.h"
 #include "pruning/output_change.h"
+#include "pruning/stand_in_ops.h"
 #include "pruning/verify.h"
 
 namespace pollard::pruning {
@@ -96,7 +97,7 @@ std::vector<DenseOp> dense_ops(const Program& program) {
 /// Writes the ops that stand for one dense product.
 class MonarchOps {
  public:
-  MonarchOps(Program& program, Op dense) : program_(program), dense_(std::move(dense)) {}
+  MonarchOps(Program& program, Op dense) : program_(program), ops_(program, std::move(dense), "monarch") {}
 
   std::vector<Op> write(const DenseOp& d, ValueId first, ValueId second) {
     const auto sizes = [&](ValueId id) { return program_[id].sizes(); };
@@ -108,11 +109,7 @@ class MonarchOps {
     x = unflatten(flatten(x, f[0] * f[1]), s[2], s[0]);
     x = flatten(einsum("rl,lsr->", "sl", x, second, {s[1], s[0]}), s[1] * s[0]);
     if (d.bias) call("aten.add.Tensor", {{"self", x}, {"other", *d.bias}}, {s[1] * s[0]});
-    // The last op makes what the dense one made.
-    program_.values.pop_back();
-    ops_.back().name = dense_.name;
-    ops_.back().outputs = dense_.outputs;
-    return std::move(ops_);
+    return ops_.take();
   }
 
  private:
@@ -132,25 +129,15 @@ class MonarchOps {
   }
   ValueId call(const char* target, std::vector<graph::NamedArg> args,
                const std::vector<std::int64_t>& shape) {
-    Value value = program_[dense_.outputs[0]];
-    value.name = dense_.name + "_monarch_" + std::to_string(ops_.size());
+    Value value = program_[ops_.original().outputs[0]];
     value.shape = lead_;
     for (const std::int64_t size : shape) value.shape.push_back({.hint = size, .expr = {}});
-    value.strides.clear();
-    value.stride_exprs.clear();
-    Op op = dense_;
-    op.target = target;
-    op.args = std::move(args);
-    op.name = value.name;
-    op.outputs = {program_.add(std::move(value))};
-    ops_.push_back(std::move(op));
-    return ops_.back().outputs[0];
+    return ops_.emit(target, std::move(args), std::move(value));
   }
 
   Program& program_;
-  Op dense_;
+  StandInOps ops_;
   std::vector<Size> lead_;
-  std::vector<Op> ops_;
 };
 
 /// The factors as the program's inputs: the first takes the weight's place, the second comes at the end of `added`.
@@ -255,12 +242,7 @@ void replace(models::Model& model, std::vector<Choice>& choices) {
     model.weights[inputs[0].source] = choice.factors.first;
     model.weights[inputs[1].source] = choice.factors.second;
   }
-  std::vector<Op> ops;
-  for (std::size_t i = 0; i < program.ops.size(); ++i) {
-    if (!written.contains(i)) ops.push_back(std::move(program.ops[i]));
-    for (Op& op : written[i]) ops.push_back(std::move(op));
-  }
-  program.ops = std::move(ops);
+  splice(program, std::move(written));
   std::vector<Input> inputs;
   for (std::size_t i = 0; i < program.inputs.size(); ++i) {
     if (!added.contains(i)) inputs.push_back(std::move(program.inputs[i]));

@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "pruning/stand_in_ops.h"
+
 namespace pollard::pruning {
 
 using graph::Arg;
@@ -19,7 +21,7 @@ namespace {
 class SentenceOps {
  public:
   SentenceOps(Program& program, const AttentionLayer& layer, std::int64_t positions)
-      : program_(program), layer_(layer), attention_(program.ops[layer.op]), positions_(positions) {}
+      : program_(program), layer_(layer), ops_(program, program.ops[layer.op], "ff"), positions_(positions) {}
 
   /// `weights`: the program's values of SentenceNetwork::parameters().
   std::vector<Op> write(const std::vector<ValueId>& weights) {
@@ -40,15 +42,11 @@ class SentenceOps {
              {{"self", y}, {"dim", std::int64_t{-1}}, {"sizes", Arg::List{layer_.heads, layer_.head_dim}}},
              {batch_, length_, fixed(layer_.heads), fixed(layer_.head_dim)}),
         1, 2);
-    const Value& result = program_[attention_.outputs[0]];
+    const Value& result = program_[ops_.original().outputs[0]];
     if (result.shape.size() == 3)
       call("aten.flatten.using_ints",
            {{"self", y}, {"start_dim", std::int64_t{0}}, {"end_dim", std::int64_t{1}}}, result.shape);
-    // The last op makes what the attention made.
-    program_.values.pop_back();
-    ops_.back().name = attention_.name;
-    ops_.back().outputs = {attention_.outputs[0]};
-    return std::move(ops_);
+    return ops_.take();
   }
 
  private:
@@ -101,10 +99,9 @@ class SentenceOps {
     Arg missing = positions_ - length_.hint;
     if (length_.symbolic()) {
       rows_ = number("aten.sym_size.int", {{"self", x}, {"dim", std::int64_t{1}}}, length_);
-      missing = number("_operator.sub", {{"a", positions_}, {"b", rows_->value}},
+      missing = number("_operator.sub", {{"a", positions_}, {"b", *rows_}},
                        {.hint = positions_ - length_.hint,
-                        .expr = std::to_string(positions_) + " - (" + length_.expr + ")"})
-                    .value;
+                        .expr = std::to_string(positions_) + " - (" + length_.expr + ")"});
     }
     return call("aten.constant_pad_nd.default",
                 {{"self", x}, {"pad", Arg::List{std::int64_t{0}, std::int64_t{0}, std::int64_t{0}, missing}}},
@@ -113,7 +110,7 @@ class SentenceOps {
   /// The first S rows of [B, positions, width].
   ValueId cut(ValueId y, std::int64_t width) {
     if (!length_.symbolic() && length_.hint == positions_) return y;
-    const Arg end = length_.symbolic() ? Arg(rows_->value) : Arg(length_.hint);
+    const Arg end = length_.symbolic() ? Arg(*rows_) : Arg(length_.hint);
     return call("aten.slice.Tensor",
                 {{"self", y}, {"dim", std::int64_t{1}}, {"start", std::int64_t{0}}, {"end", end}},
                 {batch_, length_, fixed(width)});
@@ -121,38 +118,22 @@ class SentenceOps {
 
   ValueId call(const char* target, std::vector<graph::NamedArg> args, std::vector<Size> shape,
                graph::DType dtype = graph::DType::Unknown) {
-    Value value = program_[attention_.outputs[0]];
+    Value value = program_[ops_.original().outputs[0]];
     if (dtype != graph::DType::Unknown) value.dtype = dtype;
     value.shape = std::move(shape);
-    return emit(target, std::move(args), std::move(value));
+    return ops_.emit(target, std::move(args), std::move(value));
   }
-  struct Number {
-    ValueId value;
-  };
-  Number number(const char* target, std::vector<graph::NamedArg> args, Size size) {
-    return {emit(target, std::move(args),
-                 Value{.name = {}, .kind = Value::Kind::Int, .scalar = std::move(size)})};
-  }
-  ValueId emit(const char* target, std::vector<graph::NamedArg> args, Value value) {
-    value.name = attention_.name + "_ff_" + std::to_string(ops_.size());
-    value.strides.clear();
-    value.stride_exprs.clear();
-    Op op = attention_;
-    op.target = target;
-    op.args = std::move(args);
-    op.name = value.name;
-    op.outputs = {program_.add(std::move(value))};
-    ops_.push_back(std::move(op));
-    return ops_.back().outputs[0];
+  ValueId number(const char* target, std::vector<graph::NamedArg> args, Size size) {
+    return ops_.emit(target, std::move(args),
+                     Value{.name = {}, .kind = Value::Kind::Int, .scalar = std::move(size)});
   }
 
   Program& program_;
   const AttentionLayer& layer_;
-  Op attention_;
+  StandInOps ops_;
   std::int64_t positions_;
   Size batch_, length_;
-  std::optional<Number> rows_;  ///< S, where it is symbolic
-  std::vector<Op> ops_;
+  std::optional<ValueId> rows_;  ///< S, where it is symbolic
 };
 
 }  // namespace
