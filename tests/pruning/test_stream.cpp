@@ -17,6 +17,7 @@
 #include "pruning/rewrite.h"
 #include "pruning/stream/rewrite.h"
 #include "pruning/verify.h"
+#include "tests/bad_files/temp_folder.h"
 #include "tests/paths.h"
 
 namespace pollard::pruning {
@@ -29,9 +30,8 @@ constexpr const char* kIndex = "model.safetensors.index.json";
 /// A small Llama in bf16 on three files with an index, as published checkpoints come.
 class Folder {
  public:
-  Folder() : path_(fs::temp_directory_path() / ("pollard-stream-" + std::to_string(::getpid()))) {
-    fs::remove_all(path_);
-    fs::create_directories(path_ / "in");
+  Folder() {
+    fs::create_directories(in());
     const models::Family& family = *models::find_family("llama");
     const models::Model model = models::fresh_model(family, family.small_specs.front(), 0);
     std::vector<models::io::TensorMap> files(3);
@@ -49,16 +49,15 @@ class Folder {
     std::ofstream(in() / "config.json") << model.spec_json;
     std::ofstream(in() / "tokenizer.json") << "{}";
   }
-  ~Folder() { fs::remove_all(path_); }
 
   static std::string file(std::size_t f) {
     return "model-0000" + std::to_string(f + 1) + "-of-00003.safetensors";
   }
-  fs::path in() const { return path_ / "in"; }
-  fs::path out(const char* name = "out") const { return path_ / name; }
+  fs::path in() const { return folder_ / "in"; }
+  fs::path out(const char* name = "out") const { return folder_ / name; }
 
  private:
-  fs::path path_;
+  bad_files::TempFolder folder_;
 };
 
 /// A checkpoint on disk with its plan of half the units.

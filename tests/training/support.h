@@ -9,6 +9,7 @@
 #include <string>
 
 #include "models/model.h"
+#include "tests/bad_files/temp_folder.h"
 #include "tests/paths.h"
 #include "training/trainer.h"
 
@@ -28,21 +29,7 @@ inline const nlohmann::json& expected() {
 }
 
 /// A folder of its own for every test, removed at its end.
-class Folder {
- public:
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "pollard-training-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using Folder = bad_files::TempFolder;
 
 /// Images that a small network can learn: class k is a wave of its own, with noise. [samples, 1, 6, 6].
 inline std::pair<at::Tensor, at::Tensor> waves(std::int64_t samples) {
