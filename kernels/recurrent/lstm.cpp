@@ -120,23 +120,27 @@ const std::vector<const float*>& find_inputs(const LstmTile& tile) {
   return rows;
 }
 
-/// One layer over all its sequences, and where its results go.
+/// One layer over all its sequences, cut into tiles, and where its results go.
 struct LayerRun {
   Scan scan;
   const at::Tensor& weight;
   std::int64_t sequences, inputs, hidden, out_offset;
+  std::int64_t tiles;  ///< of each direction
 
   std::int64_t directions() const { return weight.size(0); }
-  /// As few as can be, but enough for all threads.
-  std::int64_t tiles(const InstructionSet& set) const {
-    const auto of = [&](std::int64_t most) { return (sequences + most - 1) / most; };
-    const std::int64_t wanted = (at::get_num_threads() + directions() - 1) / directions();
-    return std::max(of(set.sequences), std::min(of(set.sequences / kGroups), wanted));
-  }
+  std::int64_t items() const { return directions() * tiles; }
 };
 
+/// As few tiles as can be, but enough for all threads. Asked once for a layer and outside of its threads, where the
+/// number of threads is another.
+std::int64_t tiles_of(const InstructionSet& set, std::int64_t sequences, std::int64_t directions) {
+  const auto of = [&](std::int64_t most) { return (sequences + most - 1) / most; };
+  const std::int64_t wanted = (at::get_num_threads() + directions - 1) / directions;
+  return std::max(of(set.sequences), std::min(of(set.sequences / kGroups), wanted));
+}
+
 void run_tile(const LayerRun& layer, const InstructionSet& set, std::int64_t item) {
-  const std::int64_t tiles = layer.tiles(set), direction = item / tiles, k = item % tiles;
+  const std::int64_t tiles = layer.tiles, direction = item / tiles, k = item % tiles;
   const std::int64_t first = k * layer.sequences / tiles, last = (k + 1) * layer.sequences / tiles;
   LstmTile tile{.scan = layer.scan,
                 .weights = layer.weight.const_data_ptr<float>() + direction * layer.weight.stride(0),
@@ -156,17 +160,16 @@ void run_tile(const LayerRun& layer, const InstructionSet& set, std::int64_t ite
 
 void run_layers(const std::vector<LayerRun>& layers, const InstructionSet& set) {
   std::int64_t items = 0;
-  for (const LayerRun& layer : layers) items += layer.directions() * layer.tiles(set);
+  for (const LayerRun& layer : layers) items += layer.items();
   at::parallel_for(0, items, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t item = begin; item < end; ++item) {
       std::int64_t local = item;
       for (const LayerRun& layer : layers) {
-        const std::int64_t own = layer.directions() * layer.tiles(set);
-        if (local < own) {
+        if (local < layer.items()) {
           run_tile(layer, set, local);
           break;
         }
-        local -= own;
+        local -= layer.items();
       }
     }
   });
@@ -182,19 +185,21 @@ void check_layer(const at::Tensor& input, const at::Tensor& weight, std::int64_t
                     "lstm: the weight is not packed for this input and processor");
 }
 
-LayerRun layer_run(const at::Tensor& input, const at::Tensor& weight, std::int64_t hidden, std::int64_t dim,
-                   const at::Tensor& output, std::int64_t out_offset) {
+LayerRun layer_run(const InstructionSet& set, const at::Tensor& input, const at::Tensor& weight,
+                   std::int64_t hidden, std::int64_t dim, const at::Tensor& output, std::int64_t out_offset) {
   std::int64_t inner = 1;
   for (std::int64_t d = dim + 1; d + 1 < input.dim(); ++d) inner *= input.size(d);
   const std::int64_t inputs = input.size(-1), steps = input.size(dim),
-                     tokens = output.numel() / output.size(-1);
+                     tokens = output.numel() / output.size(-1),
+                     sequences = tokens / std::max<std::int64_t>(1, steps);
   return {.scan = {input.const_data_ptr<float>(), output.mutable_data_ptr<float>(), steps, inner,
                    output.size(-1)},
           .weight = weight,
-          .sequences = tokens / std::max<std::int64_t>(1, steps),
+          .sequences = sequences,
           .inputs = inputs,
           .hidden = hidden,
-          .out_offset = out_offset};
+          .out_offset = out_offset,
+          .tiles = tiles_of(set, sequences, weight.size(0))};
 }
 
 at::Tensor output_for(const at::Tensor& input, std::int64_t width) {
@@ -209,7 +214,7 @@ at::Tensor run_lstm(const InstructionSet& set, const at::Tensor& given, const at
   TORCH_CHECK_VALUE(dim >= 0 && dim + 1 < given.dim(), "lstm: no dimension ", dim, " to read along");
   const at::Tensor input = given.contiguous();
   at::Tensor output = output_for(input, weight.size(0) * hidden);
-  if (output.numel() > 0) run_layers({layer_run(input, weight, hidden, dim, output, 0)}, set);
+  if (output.numel() > 0) run_layers({layer_run(set, input, weight, hidden, dim, output, 0)}, set);
   return output;
 }
 
@@ -228,8 +233,8 @@ at::Tensor packed_lstm_map(const at::Tensor& given, const at::Tensor& columns, c
   const std::int64_t first = columns.size(0) * hidden_columns;
   at::Tensor output = output_for(input, first + rows.size(0) * hidden_rows);
   if (output.numel() > 0)
-    run_layers({layer_run(input, columns, hidden_columns, 1, output, 0),
-                layer_run(input, rows, hidden_rows, 2, output, first)},
+    run_layers({layer_run(set, input, columns, hidden_columns, 1, output, 0),
+                layer_run(set, input, rows, hidden_rows, 2, output, first)},
                set);
   return output;
 }

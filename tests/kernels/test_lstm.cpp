@@ -2,6 +2,7 @@
 #include "kernels/recurrent/lstm.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include "kernels/lowering/lowering.h"
@@ -62,6 +63,25 @@ INSTANTIATE_TEST_SUITE_P(Ragged, LstmKernel,
                          ::testing::Values(Shape{1, 1, 1, 1}, Shape{7, 5, 3, 7}, Shape{13, 4, 33, 15},
                                            Shape{6, 9, 16, 16}, Shape{12, 3, 95, 17}, Shape{2, 33, 7, 33},
                                            Shape{5, 7, 48, 95}, Shape{32, 8, 24, 48}));
+
+/// A layer is cut into more tiles for more threads: 1 to 7 sequences, in one direction and in two.
+TEST(LstmKernel, ComputesTheSameOnAnyNumberOfThreads) {
+  const int before = at::get_num_threads();
+  for (std::int64_t batch = 1; batch <= 7; ++batch)
+    for (std::size_t directions : {1, 2}) {
+      const auto layer = random_layer(5, 9, directions);
+      const at::Tensor x = at::randn({batch, 4, 5});
+      for (const char* set : lstm_instruction_sets()) {
+        at::set_num_threads(1);
+        const at::Tensor alone = lstm_with(set, x, layer, 1);
+        for (int threads : {2, 3, 8}) {
+          at::set_num_threads(threads);
+          EXPECT_TRUE(at::equal(lstm_with(set, x, layer, 1), alone)) << set << ' ' << threads << " threads";
+        }
+      }
+    }
+  at::set_num_threads(before);
+}
 
 TEST(LstmKernel, SaturatesWithoutOverflow) {
   auto layer = random_layer(4, 8, 1);
