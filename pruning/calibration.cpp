@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "graph/error.h"
+#include "pruning/batch_positions.h"
 #include "pruning/rewrite.h"
 
 namespace pollard::pruning {
@@ -47,7 +48,9 @@ graph::Program with_batch(const graph::Program& program, const graph::Dependenci
            .help = "export with a dynamic batch dimension, or a batch of at least 2"});
     widths[static_cast<std::size_t>(axis)] = batch;
   }
-  return resize(program, d, graph::Removal(d), widths);
+  graph::Program out = resize(program, d, graph::Removal(d), widths);
+  repeat_first_position(out, program);
+  return out;
 }
 
 }  // namespace pollard::pruning

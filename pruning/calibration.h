@@ -44,8 +44,9 @@ CalibrationSet read_calibration(const std::filesystem::path& path, const graph::
                                 const CalibrationOptions& options = {});
 
 /// The program for `batch` samples: exported with a fixed batch size, its size arguments follow the batch axis the
-/// way they follow a pruned one. Programs whose batch is symbolic are returned unchanged.
-/// Throws UserError E0391 when an input has no batch dimension that stays one axis.
+/// way they follow a pruned one, and counts of its samples repeat the first (pruning/batch_positions.h). Programs whose
+/// batch is symbolic are returned unchanged. Throws UserError E0391 when an input has no batch dimension that stays one
+/// axis, or what is computed from such a count differs between samples.
 graph::Program with_batch(const graph::Program& program, const graph::Dependencies& dependencies,
                           std::int64_t batch);
 
