@@ -49,10 +49,14 @@ fairness::Scoreboard score(const Arguments& a, const AnalysedModel& m, const Met
     throw usage_error("E0203", "MODEL", "has no attention heads that can go",
                       "score units of other parameters with --units 'mlp*'");
   const fairness::Knockout knockout(m.model, m.dependencies, units);
-  const std::int64_t runs = std::ssize(units) + 1;
+  const std::int64_t runs =
+      (std::ssize(units) - share.index + share.of - 1) / share.of + 1;  // of this process
   Progress progress = context.progress(
       "score", runs * (meters.performance->probe().batches() + meters.bias->probe().batches()), "runs");
-  const fairness::ProbeOptions options{.progress = [&](std::int64_t, std::int64_t) { progress.advance(); },
+  const auto advance = [&](std::int64_t, std::int64_t) {
+    if (share.index == 0) progress.advance();
+  };
+  const fairness::ProbeOptions options{.progress = advance,
                                        .state = a.resume,
                                        .fingerprint = fingerprint(a, m.model.sha256, context.globals().seed),
                                        .share = share};
