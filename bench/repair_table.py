@@ -3,7 +3,7 @@
 """Accuracy after pruning without training or labels: pollard with and without repair, and torch-pruning 1.6.1.
 
     repair_table.py POLLARD FOLDER NAME [--macs 0.5 0.35] [--seeds 3] [--fine-tune] [--ablation]
-                    [--repairs none least-squares] [--only ours|peer]
+                    [--repairs none least-squares] [--only ours|peer] [--methods magnitude least-squares FPGM]
 
 FOLDER holds what export_trained.py wrote. A seed draws the 1,024 calibration samples (and Taylor's batch). Every row is
 mean and spread (largest minus smallest) of the test accuracy over the seeds, at the share of MACs that stays. The peer
@@ -138,6 +138,7 @@ def main():
     parser.add_argument("--fine-tune", action="store_true")
     parser.add_argument("--repairs", nargs="+", default=["none", "batchnorm", "least-squares"])
     parser.add_argument("--only", choices=["ours", "peer"])
+    parser.add_argument("--methods", nargs="+", help="only these criteria, of both sides")
     a = parser.parse_args()
     torch.set_num_threads(1)
     dense, network = load(a.folder, a.name), NETWORKS[a.name]
@@ -148,6 +149,8 @@ def main():
     print(f"dense {accuracy(dense, *a.data):.2f} %\n\n| method | MACs wanted | left | accuracy (spread) | seconds |\n|---|---|---|---|---|")
     for share in a.macs:
         for name in [] if a.only == "ours" else PEER:
+            if a.methods and name not in a.methods:
+                continue
             try:
                 results = [peer(a, dense, name, share, seed) for seed in range(a.seeds if name == "Taylor" else 1)]
             except Exception as error:  # the peer's failures are a result
@@ -158,6 +161,8 @@ def main():
         if a.only == "peer":
             continue
         for criterion, scope in ABLATION if a.ablation else OURS:
+            if a.methods and criterion not in a.methods:
+                continue
             for repair in a.repairs:
                 if repair == "batchnorm" and not any(isinstance(m, nn.BatchNorm2d) for m in dense.modules()):
                     continue

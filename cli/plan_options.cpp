@@ -12,6 +12,7 @@
 #include "cli/ui/quantity.h"
 #include "cli/ui/text.h"
 #include "graph/error.h"
+#include "pruning/latency_rounds.h"
 #include "pruning/latency_table.h"
 #include "pruning/op_times.h"
 #include "pruning/rewrite.h"
@@ -200,32 +201,21 @@ pruning::Plan plan_for_size(pruning::PlanOptions options, const AnalysedModel& m
   }
 }
 
-pruning::Plan plan_for_latency(pruning::PlanOptions options, const AnalysedModel& m,
-                               const pruning::CalibrationSet* samples) {
-  constexpr int kRounds = 4, kRuns = 25;
-  double asked = 0;
-  for (int round = 1;; ++round) {
-    pruning::Plan plan = plan_for_size(options, m, samples);
-    if (round == 1) asked = plan.latency->most;
-    const models::Model small = pruning::prune(m.model, m.dependencies, plan.removal);
-    const auto seconds = pruning::race_models({&m.model, &small}, kRuns);
-    plan.latency->most = asked;
-    plan.latency->measured_dense = seconds[0];
-    plan.latency->measured_pruned = seconds[1];
-    plan.options.max_seconds = asked;
-    plan.options.seconds_share.reset();
-    if (plan.latency->over() <= 0 || round == kRounds) return plan;
-    options.max_seconds = options.max_seconds.value_or(asked) / (1 + plan.latency->over());
-    options.seconds_share.reset();
-  }
-}
-
 }  // namespace
 
 pruning::Plan plan_for(pruning::PlanOptions options, const AnalysedModel& m,
                        const pruning::CalibrationSet* samples) {
-  return options.has_latency() ? plan_for_latency(std::move(options), m, samples)
-                               : plan_for_size(std::move(options), m, samples);
+  constexpr int kRuns = 25;
+  if (!options.has_latency()) return plan_for_size(std::move(options), m, samples);
+  return pruning::plan_for_latency(
+      std::move(options),
+      {.plan = [&](const pruning::PlanOptions& next) { return plan_for_size(next, m, samples); },
+       .race =
+           [&](const pruning::Plan& plan) {
+             const models::Model small = pruning::prune(m.model, m.dependencies, plan.removal);
+             const auto seconds = pruning::race_models({&m.model, &small}, kRuns);
+             return std::pair(seconds[0], seconds[1]);
+           }});
 }
 
 std::string as_typed(const PlanArguments& a) {

@@ -18,6 +18,7 @@
 #include "graph/error.h"
 #include "models/io/atomic_file.h"
 #include "models/io/cancel.h"
+#include "pruning/compose.h"
 #include "pruning/limits.h"
 #include "pruning/op_times.h"
 #include "pruning/plan.h"
@@ -52,15 +53,32 @@ Outcome shrink(const Options& options, const AnalysedModel& m, pruning::Plan pla
   return out;
 }
 
-// Repair comes after the proof: it changes the weights, the proof is about which ones are left.
+// The network that came in, and what has left it by now when it is pruned in steps.
+struct Origin {
+  models::Model model;
+  graph::Dependencies dependencies;
+  std::optional<graph::Removal> gone;  // nothing when a step's units are not units of the origin any more
+
+  explicit Origin(const AnalysedModel& m)
+      : model(m.model), dependencies(m.dependencies), gone(graph::Removal(m.dependencies)) {}
+  void follow(const AnalysedModel& m, const pruning::Plan& plan) {
+    if (gone) gone = pruning::compose(dependencies, *gone, m.dependencies, plan.removal);
+  }
+};
+
+// Repair comes after the proof: it changes the weights, the proof is about which ones are left. It aims at the network
+// that came in, so that the errors of several steps do not add up.
 void repair(const Options& options, const pruning::CalibrationSet& samples, const AnalysedModel& m,
-            Outcome& outcome, Context& context) {
+            const Origin& origin, Outcome& outcome, Context& context) {
   pruning::RepairOptions how;
   how.method = *pruning::repair_method_from_string(options.repair);
   if (how.method == pruning::RepairMethod::None) return;
   how.memory_bytes = parse_count(options.memory, "--repair-memory");
+  if (!origin.gone) context.note("refitted to the step before: its units have no places in IN");
   outcome.repair =
-      pruning::repair(outcome.pruned, m.model, m.dependencies, outcome.plan.removal, samples, how);
+      origin.gone
+          ? pruning::repair(outcome.pruned, origin.model, origin.dependencies, *origin.gone, samples, how)
+          : pruning::repair(outcome.pruned, m.model, m.dependencies, outcome.plan.removal, samples, how);
   models::io::throw_if_cancelled();
   context.report(repair_text(*outcome.repair));
   for (const std::string& left : outcome.repair->left) context.note("not refitted: " + left);
@@ -89,27 +107,29 @@ void announce(const pruning::Plan& plan, const AnalysedModel& m, Context& contex
   context.print(change_table(plan));
 }
 
-void mend(const Options& options, const Samples& samples, const AnalysedModel& m, Outcome& outcome,
-          Context& context) {
-  if (samples && !options.no_repair) repair(options, *samples, m, outcome, context);
+void mend(const Options& options, const Samples& samples, const AnalysedModel& m, Origin& origin,
+          Outcome& outcome, Context& context) {
+  origin.follow(m, outcome.plan);
+  if (samples && !options.no_repair) repair(options, *samples, m, origin, outcome, context);
   outcome.pruned.metadata["pollard.plan"] = outcome.plan_json;
   outcome.pruned.metadata["pollard.provenance"] = provenance(m, outcome);
 }
 
 // A network between two steps has no file: the plan that made it names it.
 AnalysedModel one_step(const Options& options, const AnalysedModel& m, const pruning::PlanOptions& target,
-                       const Samples& samples, Context& context) {
+                       const Samples& samples, Origin& origin, Context& context) {
   pruning::Plan plan = plan_for(target, m, pointer_to(samples));
   announce(plan, m, context);
   Outcome outcome = shrink(options, m, std::move(plan), context.globals().seed);
   POLLARD_CHECK(!outcome.verification || outcome.verification->ok, "a step differs from its masked original");
-  mend(options, samples, m, outcome, context);
+  mend(options, samples, m, origin, outcome, context);
   outcome.pruned.sha256 = pruning::plan_hash(outcome.plan_json);
   graph::Dependencies dependencies = graph::analyse(outcome.pruned.program);
   return {.path = m.path, .model = std::move(outcome.pruned), .dependencies = std::move(dependencies)};
 }
 
-pruning::Plan choose(const Options& options, AnalysedModel& m, const Samples& samples, Context& context) {
+pruning::Plan choose(const Options& options, AnalysedModel& m, const Samples& samples, Origin& origin,
+                     Context& context) {
   if (!options.plan_file.empty())
     return pruning::plan_from_json(read_text_file(options.plan_file), m.model, m.dependencies);
   pruning::PlanOptions target = plan_options(options.plan, "prune", context.globals().seed);
@@ -121,7 +141,7 @@ pruning::Plan choose(const Options& options, AnalysedModel& m, const Samples& sa
   // A speed-up becomes MACs, a share of the time a time.
   if (options.steps > 1) target = pruning::step_toward(target, cost(), 1, seconds());
   for (int left = options.steps; left > 1; --left)
-    m = one_step(options, m, pruning::step_toward(target, cost(), left, seconds()), samples, context);
+    m = one_step(options, m, pruning::step_toward(target, cost(), left, seconds()), samples, origin, context);
   return plan_for(target, m, pointer_to(samples));
 }
 
@@ -153,13 +173,14 @@ Exit run_prune(Options& options, Context& context) {
   AnalysedModel m = load_and_analyse(options.in, options.input);
   if (!options.plan.allow_nonfinite) require_finite(m.model);
   const Samples samples = read_samples(options.plan, m.model);
-  pruning::Plan plan = choose(options, m, samples, context);
+  Origin origin(m);
+  pruning::Plan plan = choose(options, m, samples, origin, context);
   announce(plan, m, context);
   Outcome outcome = shrink(options, m, std::move(plan), context.globals().seed);
   if (outcome.verification) context.report(verdict_text(*outcome.verification, context.theme()));
   const bool written = !options.dry_run && !(outcome.verification && !outcome.verification->ok);
   if (written) {
-    mend(options, samples, m, outcome, context);
+    mend(options, samples, m, origin, outcome, context);
     models::save(outcome.pruned, options.out, {.force = options.force});
   }
   return conclude(options, outcome, written, context);

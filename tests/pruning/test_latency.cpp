@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -13,6 +14,7 @@
 #include "models/init.h"
 #include "models/registry.h"
 #include "pruning/latency.h"
+#include "pruning/latency_rounds.h"
 #include "pruning/plan.h"
 #include "pruning/rewrite.h"
 
@@ -192,6 +194,69 @@ TEST_F(Latency, TimesOfOtherMachinesStay) {
   }
   EXPECT_EQ(*LatencyTable(file).find("op"), 0.25);
   EXPECT_EQ(Json::parse(std::ifstream(file)).at("machines").at("another").at("op"), 1.5);
+}
+
+/// A machine of its own: a network takes what `true_cost` says of what was planned, each measurement times its disturbance.
+struct FakeMachine {
+  double short_by = 1;               ///< a plan takes this times its prediction
+  double at_least = 0;               ///< and no plan less than this
+  std::vector<double> disturbances;  ///< of the measurements in turn, then 1
+  std::vector<double> planned;       ///< the bounds that plans were made for
+  std::size_t races = 0;
+
+  Plan plan(double asked) {
+    FakeMachine& self = *this;
+    return plan_for_latency(
+        PlanOptions{.max_seconds = asked},
+        {.plan =
+             [&self](const PlanOptions& options) {
+               self.planned.push_back(*options.max_seconds);
+               return Plan{
+                   .options = options,
+                   .removal = graph::Removal(graph::Dependencies{}),
+                   .groups = {},
+                   .before = {},
+                   .after = {},
+                   .latency =
+                       Forecast{.dense = 1, .most = *options.max_seconds, .pruned = *options.max_seconds},
+                   .warnings = {},
+                   .notes = {}};
+             },
+         .race =
+             [&self](const Plan& plan) {
+               const std::size_t i = self.races++;
+               const double disturbed = i < self.disturbances.size() ? self.disturbances[i] : 1;
+               return std::pair(1.0,
+                                std::max(self.at_least, plan.latency->pruned * self.short_by) * disturbed);
+             }});
+  }
+};
+
+TEST(LatencyRounds, ADisturbedMeasurementCostsNoUnits) {
+  FakeMachine machine{.disturbances = {3, 1.5}};
+  EXPECT_EQ(machine.plan(0.5).latency->pruned, 0.5);
+  EXPECT_EQ(machine.planned.size(), 1u);
+}
+
+TEST(LatencyRounds, APredictionThatFallsShortIsMadeUpFor) {
+  FakeMachine machine{.short_by = 1.25};
+  const Plan plan = machine.plan(0.5);
+  EXPECT_NEAR(plan.latency->pruned, 0.4, 1e-12);
+  EXPECT_EQ(plan.latency->over(), 0);
+  EXPECT_EQ(*plan.options.max_seconds, 0.5);
+}
+
+TEST(LatencyRounds, UnitsLostToALongDisturbanceComeBack) {
+  FakeMachine machine{.disturbances = {4, 4, 4}};
+  EXPECT_NEAR(machine.plan(0.5).latency->pruned, 0.5, 1e-12);
+  EXPECT_EQ(machine.planned.size(), 3u);
+  EXPECT_NEAR(machine.planned[1], 0.125, 1e-12);
+}
+
+TEST(LatencyRounds, ATimeThatIsNeverMetIsSaid) {
+  FakeMachine machine{.at_least = 1};
+  EXPECT_GT(machine.plan(0.5).latency->over(), 0);
+  EXPECT_EQ(machine.planned.size(), 4u);
 }
 
 }  // namespace
