@@ -132,20 +132,29 @@ std::vector<std::string> CommandLine::command_names() const {
   return names;
 }
 
-std::vector<std::string> CommandLine::option_sources() const {
-  std::vector<std::string> lines = sources_of(root_);
-  if (selected() == nullptr) return lines;
-  for (const std::string& line : sources_of(*selected())) lines.push_back(line);
-  return lines;
+std::vector<OptionValue> CommandLine::effective_options() const {
+  std::vector<OptionValue> out;
+  append_options(root_, out);
+  if (selected() != nullptr) append_options(*selected(), out);
+  return out;
 }
 
-std::vector<std::string> CommandLine::sources_of(const CLI::App& app) const {
-  std::vector<std::string> lines;
+void CommandLine::append_options(const CLI::App& app, std::vector<OptionValue>& out) const {
   for (const CLI::Option* option : app.get_options()) {
-    if (option->count() == 0) continue;
-    lines.push_back(fmt::format("option {} = {} ({})", option->get_name(),
-                                printable(join(option->results(), ",")), source_of(*option)));
+    const bool flag = option->get_items_expected_max() == 0, given = option->count() > 0;
+    if (option == app.get_help_ptr() || option == app.get_help_all_ptr()) continue;
+    out.push_back({.name = option->get_name(),
+                   .value = flag ? (given ? "yes" : "no")
+                                 : (given ? join(option->results(), ",") : option->get_default_str()),
+                   .source = given ? source_of(*option) : "default"});
   }
+}
+
+std::vector<std::string> CommandLine::option_sources() const {
+  std::vector<std::string> lines;
+  for (const OptionValue& o : effective_options())
+    if (o.source != "default")
+      lines.push_back(fmt::format("option {} = {} ({})", o.name, printable(o.value), o.source));
   return lines;
 }
 

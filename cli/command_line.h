@@ -21,6 +21,12 @@ struct CommandInfo {
   std::vector<std::string> examples;  ///< whole command lines; tests run them
 };
 
+/// An option as this run has it.
+struct OptionValue {
+  std::string name, value;  ///< "--ratio", "0.5"
+  std::string source;       ///< "command line", "environment, POLLARD_X", "config file" or "default"
+};
+
 /// The parser: `pollard`, its global options, and the commands that add themselves to it.
 /// Options in the group "More" show only with --help-all.
 class CommandLine {
@@ -49,12 +55,14 @@ class CommandLine {
   std::string help() const { return root_.help(); }
   std::string help_all() const { return root_.help("", CLI::AppFormatMode::All); }
 
+  /// Every option of the command and the global ones, set or not. Flags are "yes" or "no".
+  std::vector<OptionValue> effective_options() const;
   /// One line for each option that was set: its name, value, and whether flag, environment or config file said so.
   std::vector<std::string> option_sources() const;
 
  private:
   void add_global_options();
-  std::vector<std::string> sources_of(const CLI::App& app) const;
+  void append_options(const CLI::App& app, std::vector<OptionValue>& out) const;
   std::string source_of(const CLI::Option& option) const;
 
   CLI::App root_;

@@ -97,7 +97,7 @@ void add_generate(CommandLine& line) {
   auto options = std::make_shared<Options>();
   CLI::App* app =
       line.add({.name = "generate",
-                .section = "Look",
+                .section = "Judge",
                 .purpose = "continue a text with a decoder language model",
                 .examples = {"pollard generate gpt2/model.safetensors --prompt 'The fox'",
                              "pollard generate gpt2/model.safetensors --ids 15,27,3 --max-tokens 5",

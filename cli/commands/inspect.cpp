@@ -10,6 +10,7 @@
 #include "cli/inspect_report.h"
 #include "cli/model_input.h"
 #include "cli/parse_errors.h"
+#include "cli/report/report.h"
 #include "cli/ui/suggest.h"
 #include "cli/ui/text.h"
 #include "graph/coupling_graph.h"
@@ -24,7 +25,7 @@ constexpr std::size_t groups_in_summary = 12;
 struct Options {
   std::vector<std::string> files;
   ModelInput input;
-  std::string show = "summary", group, filter, sort = "program", dot;
+  std::string show = "summary", group, filter, sort = "program", dot, report;
   bool strict = false, force = false, lowered = false;
 };
 
@@ -118,28 +119,33 @@ void show_lowered(const models::Model& model, Context& context) {
 }
 
 /// Tells of one model; false when something is wrong with it.
-bool report(AnalysedModel model, const Options& options, Context& context) {
+bool tell(AnalysedModel model, const Options& options, const CommandLine& line, Context& context) {
   const Inspected i = inspect(std::move(model), options);
   if (context.json()) context.print_json(to_json(i, options.show.find("tensors") != std::string::npos));
   show(i, options, context);
   if (options.lowered) show_lowered(i.m.model, context);
   if (!options.dot.empty())
     write_text_file(options.dot, graph::to_dot(i.m.model.program, i.m.dependencies), options.force);
+  if (!options.report.empty())
+    report::write_report(report::document({.model = i.m}, line), options.report, options.force);
   if (options.files.size() == 1 && options.group.empty() && !i.groups.empty())
     context.next("pollard plan " + printable(i.m.path) + " --speedup 2x");
   return i.health.good();
 }
 
-Exit run_inspect(const Options& options, Context& context) {
+Exit run_inspect(const Options& options, const CommandLine& line, Context& context) {
   check_show(options.show);
+  if (!options.report.empty()) report::check_report_path(options.report, options.force);
+  if (!options.report.empty() && options.files.size() > 1)
+    throw usage_error("E0206", "--report", "is about one model", "run inspect once for each FILE");
   if (options.files.empty() && options.input.family.empty())
     throw usage_error("E0204", "inspect", "FILE is required", "or name a built-in network: --family bert");
   if (options.files.empty() && options.lowered)
     throw usage_error("E0204", "inspect", "--lowered needs a FILE", "lowering folds and packs weights");
   bool healthy = true;
-  if (options.files.empty()) healthy = report(analyse_built_in(options.input), options, context);
+  if (options.files.empty()) healthy = tell(analyse_built_in(options.input), options, line, context);
   for (const std::string& file : options.files)
-    healthy = report(load_and_analyse(file, options.input), options, context) && healthy;
+    healthy = tell(load_and_analyse(file, options.input), options, line, context) && healthy;
   return options.strict && !healthy ? Exit::GateFailed : Exit::Ok;
 }
 
@@ -147,12 +153,13 @@ Exit run_inspect(const Options& options, Context& context) {
 
 void add_inspect(CommandLine& line) {
   auto options = std::make_shared<Options>();
-  CLI::App* app = line.add({.name = "inspect",
-                            .section = "Look",
-                            .purpose = "what is in a model file: size, groups, couplings, problems",
-                            .examples = {"pollard inspect model.pt2", "pollard inspect --family Llama-2-7B",
-                                         "pollard inspect model.pt2 --show groups -q | sort -k3n"}},
-                           [options](Context& context) { return run_inspect(*options, context); });
+  CLI::App* app =
+      line.add({.name = "inspect",
+                .section = "Look",
+                .purpose = "what is in a model file: size, groups, couplings, problems",
+                .examples = {"pollard inspect model.pt2", "pollard inspect --family Llama-2-7B",
+                             "pollard inspect model.pt2 --show groups -q | sort -k3n"}},
+               [options, &line](Context& context) { return run_inspect(*options, line, context); });
   app->add_option("FILE", options->files,
                   "models: .pt2, .safetensors or .pt; with none, --family's network without weights")
       ->type_name("FILE")
@@ -173,7 +180,10 @@ void add_inspect(CommandLine& line) {
   app->add_option("--dot", options->dot, "write the couplings as a Graphviz file")
       ->type_name("FILE")
       ->group("Output");
-  app->add_flag("--force", options->force, "replace an existing --dot file")->group("Output");
+  app->add_option("--report", options->report, "a page with groups, reasons and graph: .html or .json")
+      ->type_name("FILE")
+      ->group("Output");
+  app->add_flag("--force", options->force, "replace existing --dot and --report files")->group("Output");
   app->add_flag("--strict", options->strict, "exit 1 on unknown ops or values that are not finite")
       ->group("Safety");
   add_model_options(*app, options->input, "Reading");

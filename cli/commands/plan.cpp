@@ -12,9 +12,11 @@
 #include "cli/model_input.h"
 #include "cli/plan_options.h"
 #include "cli/plan_report.h"
+#include "cli/report/report.h"
 #include "cli/trade_off.h"
 #include "cli/ui/format.h"
 #include "cli/ui/quantity.h"
+#include "cli/ui/text.h"
 #include "models/io/cancel.h"
 #include "pruning/repair.h"
 #include "pruning/rewrite.h"
@@ -24,7 +26,7 @@ namespace pollard::cli {
 namespace {
 
 struct Options {
-  std::string file, output, sweep, csv, svg;
+  std::string file, output, sweep, csv, svg, report;
   ModelInput input;
   PlanArguments plan;
   bool groups = false, sensitivity = false, force = false;
@@ -43,8 +45,15 @@ TradeOffPoint measure(const AnalysedModel& m, const pruning::Plan& plan,
   return point;
 }
 
+void write_report(const Options& options, const report::Findings& findings, const CommandLine& line,
+                  Context& context) {
+  if (options.report.empty()) return;
+  report::write_report(report::document(findings, line), options.report, options.force);
+  context.note("report    " + printable(options.report));
+}
+
 // One plan for each ratio, so a knee can be seen before anything is decided.
-Exit run_sweep(const Options& options, Context& context) {
+Exit run_sweep(const Options& options, const CommandLine& line, Context& context) {
   const std::vector<double> ratios = parse_range(options.sweep, "--sweep");
   const AnalysedModel m = load_and_analyse(options.file, options.input);
   if (!options.plan.allow_nonfinite) require_finite(m.model);
@@ -62,41 +71,61 @@ Exit run_sweep(const Options& options, Context& context) {
   }
   progress.finish();
   const Table table = trade_off_table(points);
-  if (context.json()) context.print_json({{"file", options.file}, {"sweep", to_json(points)}});
+  if (context.json())
+    context.print_json({{"schema", "pollard.sweep/1"}, {"file", options.file}, {"sweep", to_json(points)}});
   context.print(table);
   if (!options.csv.empty()) write_text_file(options.csv, table.csv(), options.force);
   if (!options.svg.empty())
     write_text_file(options.svg,
                     trade_off_svg(points, std::filesystem::path(options.file).filename().string()),
                     options.force);
+  write_report(options, {.model = m, .trade_off = points}, line, context);
   return Exit::Ok;
 }
 
+Json to_json(const pruning::Sensitivity& report, const graph::Dependencies& d) {
+  Json out = Json::array();
+  for (std::size_t c = 0; c < report.classes.size(); ++c)
+    for (const pruning::SensitivityPoint& point : report.points[c])
+      out.push_back({{"group", d.groups[static_cast<std::size_t>(report.classes[c].groups.front())].id},
+                     {"units", report.classes[c].size},
+                     {"removed", point.removed},
+                     {"error_sliced", point.sliced},
+                     {"error_repaired", point.repaired}});
+  return out;
+}
+
 // Every group pruned alone: which can give units away, and what a refit of its layers saves.
-Exit run_sensitivity(const Options& options, Context& context) {
+Exit run_sensitivity(const Options& options, const CommandLine& line, Context& context) {
   const AnalysedModel m = load_and_analyse(options.file, options.input);
   if (!options.plan.allow_nonfinite) require_finite(m.model);
   const auto samples = read_samples(options.plan, m.model);
   PlanArguments arguments = options.plan;
   if (arguments.ratio.empty()) arguments.ratio = "0.5";  // groups take part as for a target
-  const auto report = pruning::sensitivity_report(m.model, m.dependencies,
-                                                  plan_options(arguments, "plan", context.globals().seed),
-                                                  samples ? &*samples : nullptr);
+  const auto found = pruning::sensitivity_report(m.model, m.dependencies,
+                                                 plan_options(arguments, "plan", context.globals().seed),
+                                                 samples ? &*samples : nullptr);
   Table table({{"group"}, {"units", true}, {"removed", true}, {"error sliced", true}, {"repaired", true}});
-  for (std::size_t c = 0; c < report.classes.size(); ++c)
-    for (const pruning::SensitivityPoint& point : report.points[c])
-      table.add({m.dependencies.groups[static_cast<std::size_t>(report.classes[c].groups.front())].id,
-                 count_cell(report.classes[c].size), count_cell(point.removed),
+  for (std::size_t c = 0; c < found.classes.size(); ++c)
+    for (const pruning::SensitivityPoint& point : found.points[c])
+      table.add({m.dependencies.groups[static_cast<std::size_t>(found.classes[c].groups.front())].id,
+                 count_cell(found.classes[c].size), count_cell(point.removed),
                  number_cell(point.sliced, fmt::format("{:.4f}", point.sliced)),
                  number_cell(point.repaired, fmt::format("{:.4f}", point.repaired))});
+  if (context.json())
+    context.print_json({{"schema", "pollard.sensitivity/1"},
+                        {"file", options.file},
+                        {"points", to_json(found, m.dependencies)}});
   context.print(table);
   if (!options.csv.empty()) write_text_file(options.csv, table.csv(), options.force);
+  write_report(options, {.model = m, .sensitivity = &found}, line, context);
   return Exit::Ok;
 }
 
-Exit run_plan(const Options& options, Context& context) {
-  if (!options.sweep.empty()) return run_sweep(options, context);
-  if (options.sensitivity) return run_sensitivity(options, context);
+Exit run_plan(const Options& options, const CommandLine& line, Context& context) {
+  if (!options.report.empty()) report::check_report_path(options.report, options.force);
+  if (!options.sweep.empty()) return run_sweep(options, line, context);
+  if (options.sensitivity) return run_sensitivity(options, line, context);
   auto settings = plan_options(options.plan, "plan", context.globals().seed);
   const AnalysedModel m = load_and_analyse(options.file, options.input);
   if (!options.plan.allow_nonfinite) require_finite(m.model);
@@ -110,6 +139,9 @@ Exit run_plan(const Options& options, Context& context) {
   context.print(options.groups ? group_plan_table(plan, m.dependencies) : change_table(plan));
   context.report("hash      " + pruning::plan_hash(json).substr(0, 12));
   if (!options.output.empty()) context.note("wrote     " + options.output);
+  if (!options.report.empty())
+    write_report(options, {.model = m, .plan = &plan, .trade_off = report::other_ratios(m, plan.options)},
+                 line, context);
   if (!plan.empty())
     context.next(fmt::format("pollard prune {} small.pt2{}", options.file,
                              options.output.empty() ? as_typed(options.plan) : " --plan " + options.output));
@@ -126,7 +158,7 @@ void add_plan(CommandLine& line) {
        .purpose = "choose what to remove; touches no weights",
        .examples = {"pollard plan model.pt2 --speedup 2x", "pollard plan model.pt2 --ratio 0.5 -o plan.json",
                     "pollard plan model.pt2 --sweep 0.1:0.8:0.1 --svg curve.svg"}},
-      [options](Context& context) { return run_plan(*options, context); });
+      [options, &line](Context& context) { return run_plan(*options, line, context); });
   app->add_option("FILE", options->file, "the model")->type_name("FILE")->required();
   add_plan_options(*app, options->plan);
   app->add_option("-o,--output", options->output, "write the plan here, as JSON")
@@ -137,6 +169,9 @@ void add_plan(CommandLine& line) {
       ->type_name("RANGE")
       ->group("Output");
   app->add_flag("--sensitivity", options->sensitivity, "prune every group alone and measure; needs --calib")
+      ->group("Output");
+  app->add_option("--report", options->report, "a page with plan, groups and curves: .html or .json")
+      ->type_name("FILE")
       ->group("Output");
   app->add_option("--csv", options->csv, "write the table of --sweep or --sensitivity here")
       ->type_name("FILE")

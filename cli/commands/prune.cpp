@@ -11,9 +11,11 @@
 #include "cli/plan_options.h"
 #include "cli/plan_report.h"
 #include "cli/prune_outcome.h"
+#include "cli/report/report.h"
 #include "cli/stream_run.h"
 #include "cli/ui/format.h"
 #include "cli/ui/quantity.h"
+#include "cli/ui/text.h"
 #include "graph/cost.h"
 #include "graph/error.h"
 #include "models/io/atomic_file.h"
@@ -29,7 +31,7 @@ namespace pollard::cli {
 namespace {
 
 struct Options {
-  std::string in, out, plan_file, repair = "least-squares", memory = "4G", stream_memory = "2GiB";
+  std::string in, out, plan_file, report, repair = "least-squares", memory = "4G", stream_memory = "2GiB";
   ModelInput input;
   PlanArguments plan;
   int steps = 1;
@@ -149,6 +151,9 @@ void check_options(const Options& options, const Context& context) {
   bool budgets = false;
   if (options.plan_file.empty())
     budgets = plan_options(options.plan, "prune", context.globals().seed).has_budget();
+  if (options.stream && !options.report.empty())
+    throw usage_error("E0206", "--stream", "does not go with --report",
+                      "a report needs the network in memory");
   if (options.stream && options.steps > 1)
     throw usage_error("E0206", "--stream", "does not go with --steps", "run it again on the result");
   if (options.steps > 1 && !budgets)
@@ -157,8 +162,22 @@ void check_options(const Options& options, const Context& context) {
         "steps lead to a budget: --speedup, --params, --macs, --activations, --file-size, --latency");
 }
 
-Exit run_prune(Options& options, Context& context) {
+void write_report(const Options& options, const AnalysedModel& m, const Outcome& outcome, bool written,
+                  const CommandLine& line, Context& context) {
+  if (options.report.empty()) return;
+  const report::Findings findings{.model = m,
+                                  .plan = &outcome.plan,
+                                  .outcome = &outcome,
+                                  .output = written ? options.out : "",
+                                  .steps = options.steps,
+                                  .trade_off = report::other_ratios(m, outcome.plan.options)};
+  report::write_report(report::document(findings, line), options.report, options.force);
+  context.note("report    " + printable(options.report));
+}
+
+Exit run_prune(Options& options, const CommandLine& line, Context& context) {
   check_options(options, context);
+  if (!options.report.empty()) report::check_report_path(options.report, options.force);
   if (options.stream)
     return run_stream({.in = options.in,
                        .out = options.out,
@@ -183,6 +202,7 @@ Exit run_prune(Options& options, Context& context) {
     mend(options, samples, m, origin, outcome, context);
     models::save(outcome.pruned, options.out, {.force = options.force});
   }
+  write_report(options, m, outcome, written, line, context);
   return conclude(options, outcome, written, context);
 }
 
@@ -196,7 +216,7 @@ void add_prune(CommandLine& line) {
                             .examples = {"pollard prune model.pt2 small.pt2 --speedup 2x",
                                          "pollard prune model.pt2 small.pt2 --plan plan.json",
                                          "pollard prune model.pt2 small.safetensors --ratio 0.5 --dry-run"}},
-                           [options](Context& context) { return run_prune(*options, context); });
+                           [options, &line](Context& context) { return run_prune(*options, line, context); });
   app->add_option("IN", options->in, "the model")->type_name("FILE")->required();
   app->add_option("OUT", options->out, "the smaller model: .pt2 or .safetensors")
       ->type_name("FILE")
@@ -208,7 +228,7 @@ void add_prune(CommandLine& line) {
   app->add_option("--repair", options->repair, "how --calib mends: least-squares, batchnorm, none")
       ->type_name("HOW")
       ->check(CLI::IsMember({"least-squares", "batchnorm", "none"}))
-      ->group("Safety");
+      ->group("More");
   app->add_flag("--no-repair", options->no_repair, "the same as --repair none")->group("More");
   app->add_option("--repair-memory", options->memory,
                   "most bytes of activations; samples beyond are left out")
@@ -217,6 +237,9 @@ void add_prune(CommandLine& line) {
   app->add_option("--steps", options->steps, "budgets in N steps, repaired after each")
       ->type_name("N")
       ->check(CLI::Range(1, 100))
+      ->group("Safety");
+  app->add_option("--report", options->report, "a page that shows what was done and why: .html or .json")
+      ->type_name("FILE")
       ->group("Safety");
   app->add_flag("--dry-run", options->dry_run, "write nothing")->group("Safety");
   app->add_flag("--no-verify", options->no_verify, "skip the proof against the masked original")
