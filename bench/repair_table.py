@@ -69,25 +69,28 @@ def importance(name):
 
 
 def peer_pruned(a, dense, name, ratio, seed):
+    """torch-pruning's network at a ratio of its own; `a.train` holds its example inputs (a tensor or several) and labels."""
     import torch_pruning as tp
-    model, train = copy.deepcopy(dense), a.train
+    model, (x, y) = copy.deepcopy(dense), a.train
+    part = lambda pick: tuple(v[pick] for v in (x if isinstance(x, tuple) else (x,)))
     head = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
     heads = {m.qkv: m.heads for m in model.modules() if hasattr(m, "qkv")}
-    pruner = tp.pruner.BasePruner(model, train[0][:2], importance=importance(name), pruning_ratio=ratio, ignored_layers=[head],
+    pruner = tp.pruner.BasePruner(model, part(slice(2)), importance=importance(name), pruning_ratio=ratio, ignored_layers=[head],
                                   num_heads=heads, in_channel_groups={}, out_channel_groups={})
     if name == "Taylor":
-        pick = torch.randperm(len(train[0]), generator=torch.Generator().manual_seed(seed))[:1024]
+        pick = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))[:1024]
         for i in range(0, len(pick), 128):
-            F.cross_entropy(model(train[0][pick[i:i + 128]]), train[1][pick[i:i + 128]]).backward()
+            F.cross_entropy(model(*part(pick[i:i + 128])), y[pick[i:i + 128]]).backward()
     pruner.step()
     model.zero_grad()
     return model.eval()
 
 
-def peer(a, dense, name, share, seed):
-    """(Accuracy, share of MACs left) one-shot and after what may follow, at the ratio that meets the share."""
+def peer_at(a, dense, name, share, seed):
+    """torch-pruning's network at the ratio that meets the share of MACs, and the share that is left."""
     import torch_pruning as tp
-    count = lambda m: tp.utils.count_ops_and_params(m, a.train[0][:1])[0]
+    x = a.train[0]
+    count = lambda m: tp.utils.count_ops_and_params(m, tuple(v[:1] for v in x) if isinstance(x, tuple) else x[:1])[0]
     low, high, full = 0.0, 0.95, count(dense)
     for _ in range(7):
         middle = (low + high) / 2
@@ -96,7 +99,13 @@ def peer(a, dense, name, share, seed):
         else:
             high = middle
     model = peer_pruned(a, dense, name, high, seed)
-    rows, left = {"": accuracy(model, *a.data)}, count(model) / full
+    return model, count(model) / full
+
+
+def peer(a, dense, name, share, seed):
+    """(Accuracy, share of MACs left) one-shot and after what may follow, at the ratio that meets the share."""
+    model, left = peer_at(a, dense, name, share, seed)
+    rows = {"": accuracy(model, *a.data)}
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     if norms:
         fresh = copy.deepcopy(model)

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Seconds a head of scoring by silencing: sharing what lies below the head against running everything anew.
+// Processor seconds a head of scoring by silencing: sharing what lies below the head against running everything anew.
 //
-//   head_scoring [SPEC_JSON] [HEADS]     a GPT-2 of these sizes with fresh weights; every HEADS-th head (default 12)
+//   head_scoring [SPEC_JSON] [HEADS] [TOKENS]     a GPT-2 of these sizes with fresh weights; every HEADS-th head (default 12:
+//                                                 one a layer), a text of TOKENS tokens (default 640)
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
-#include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <string>
 
 #include "graph/error.h"
@@ -38,9 +39,9 @@ std::vector<Scored> attribute_sequences(std::int64_t vocabulary) {
 }
 
 double seconds(const Knockout& knockout, const Probe& probe, bool naive, at::Tensor& numbers) {
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();
   numbers = measure(knockout, probe, {.naive = naive});
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
 }
 
 void compare(const char* what, const Knockout& knockout, const Probe& probe) {
@@ -50,6 +51,7 @@ void compare(const char* what, const Knockout& knockout, const Probe& probe) {
                b = seconds(knockout, probe, false, shared) / heads;
   std::printf("%-26s %8.3f s a head naive, %8.3f s shared: %.2fx; largest difference %.1e of %.1f\n", what, a,
               b, a / b, (naive - shared).abs().max().item<double>(), naive.abs().max().item<double>());
+  std::fflush(stdout);
 }
 
 }  // namespace
@@ -68,7 +70,7 @@ int main(int argc, char** argv) {
     const std::int64_t vocabulary = 5000;
     compare("attribute, 64 sequences", knockout,
             *likelihood_probe(model.program, attribute_sequences(vocabulary)));
-    const TokenIds text = ids("text", 640, vocabulary);
+    const TokenIds text = ids("text", argc > 3 ? std::stol(argv[3]) : 640, vocabulary);
     compare("perplexity, half strides", knockout,
             make_perplexity(model.program, text, {.window = 256, .stride = 128})->probe());
     compare("perplexity, published", knockout,

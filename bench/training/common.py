@@ -11,20 +11,31 @@ import torch
 
 warnings.filterwarnings("ignore")
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "networks"))
+sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "networks")]
 POLLARD = os.environ.get("POLLARD", "pollard")
 LAUNCH = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMP_NUM_THREADS="1",
               OMPI_MCA_mpi_yield_when_idle="1")
 
 
+def first(x, count):
+    """The first samples of an input, or of several by name."""
+    return {name: v[:count] for name, v in x.items()} if isinstance(x, dict) else x[:count]
+
+
+def tensors(x):
+    return tuple(x.values()) if isinstance(x, dict) else (x,)
+
+
 def export(model, x, path):
     """Writes a network in evaluation mode, for any batch."""
     batch = torch.export.Dim("batch", min=2)
-    torch.export.save(torch.export.export(model.eval(), (x[:2],), dynamic_shapes=[{0: batch}]), path)
+    inputs = tensors(first(x, 2))
+    torch.export.save(torch.export.export(model.eval(), inputs, dynamic_shapes=[{0: batch}] * len(inputs)), path)
 
 
 def save(path, x, y):
-    np.savez(path, x=x.numpy(), **({"labels": y.numpy()} if y.dtype == torch.int64 else {"targets": y.numpy()}))
+    named = x if isinstance(x, dict) else {"x": x}
+    np.savez(path, **{name: v.numpy() for name, v in named.items()}, **{"labels" if y.dtype == torch.int64 else "targets": y.numpy()})
 
 
 def pollard(*arguments, processes=1, threads=1):

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""DepGraph's table on data that can be had offline: dense, magnitude pruning with fine-tuning, and sparse training, least
-squares and distillation, at several reductions of multiply-accumulates.
+"""DepGraph's table on data that can be had offline: dense, magnitude pruning with fine-tuning, torch-pruning's magnitude with
+the same fine-tuning, and sparse training, least squares and distillation, at several reductions of multiply-accumulates.
 
-    POLLARD=build/cpu/bin/pollard table.py NAME [--speedups 2.1,2.5,8.9] [--epochs N] [--samples N] [--seed N]
+    POLLARD=build/cpu/bin/pollard table.py NAME [--speedups 2.1,2.5,8.9] [--epochs N] [--samples N] [--seed N] [--no-peer]
 
-Names: resnet20, vit, sequencer (Fashion-MNIST), lstm, bilstm (JapaneseVowels), dgcnn (points on parametric solids).
-Everything has the same number of fine-tuning epochs. One thread."""
+Names: resnet20, vit, sequencer (Fashion-MNIST), lstm, bilstm (JapaneseVowels), dgcnn (points on parametric solids), gat
+(graphs of a stochastic block model). Everything has the same number of epochs. One thread."""
 import argparse
 import os
 import tempfile
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 import common
+import gat
 from registry import NETWORKS
 
 MEASURED = "test"
@@ -75,14 +76,20 @@ class Task:
             generator = torch.Generator().manual_seed(0)
             self.train, self.test = solids(arguments.samples or 1200, 128, generator), solids(300, 128, generator)
             self.built_in, self.spec = "dgcnn", arguments.spec
-            self.options = ["--optimizer", "adamw", "--lr", 1e-3, "--batch", 32]
+            self.options = ["--optimizer", "adamw", "--lr", 5e-3, "--batch", 32]
+            self.model = None
+            return
+        if name == "gat":
+            self.train, self.test, self.model = gat.load("train"), gat.load("test"), gat.GAT()
+            common.export(self.model, self.train[0], "fresh.pt2")
+            self.options = ["--optimizer", "adamw", "--lr", 5e-3, "--batch", 32]
             return
         network = NETWORKS["lstm" if name == "bilstm" else name]
         x, y = network.load("train")
         limit = arguments.samples or len(x)
         self.train, self.test = (x[:limit], y[:limit]), network.load("test")
-        model = BiLSTM() if name == "bilstm" else network.build()
-        common.export(model, x, "fresh.pt2")
+        self.model = BiLSTM() if name == "bilstm" else network.build()
+        common.export(self.model, x, "fresh.pt2")
         self.options = ["--optimizer", network.optimiser, "--lr", network.rate, "--batch", network.batch]
         if network.flip:
             self.options += ["--augment", "RandomHorizontalFlip()"]
@@ -97,6 +104,7 @@ parser.add_argument("--epochs", type=int, default=8)
 parser.add_argument("--samples", type=int, default=0)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--spec", default="")
+parser.add_argument("--no-peer", action="store_true")
 arguments = parser.parse_args()
 
 
@@ -110,12 +118,30 @@ def row(label, path, dense):
           flush=True)
 
 
+def peer(task, speedup, tune, dense):
+    """torch-pruning's magnitude at the same MACs, written as a program and fine-tuned by the same command."""
+    from repair_table import peer_at
+    label = f"{speedup}x: torch-pruning magnitude, fine-tuned"
+    if task.model is None:
+        return print(f"{label:44} not built as a Python module here", flush=True)
+    try:
+        task.model.load_state_dict(torch.export.load("dense.pt2").state_dict)
+        x, y = task.train
+        given = argparse.Namespace(train=(common.tensors(x) if isinstance(x, dict) else x, y))
+        small, _ = peer_at(given, task.model.eval(), "magnitude", 1 / float(speedup), 0)
+        common.export(small, x, "peer.pt2")
+    except Exception as error:  # the peer's failures are a result
+        return print(f"{label:44} fails: {type(error).__name__}", flush=True)
+    common.pollard("finetune", "peer.pt2", "train.npz", "peer_tuned.pt2", *tune)
+    row(label, "peer_tuned.pt2", dense)
+
+
 with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
     task = Task(arguments.name, arguments)
     common.save("train.npz", *task.train)
     common.save("test.npz", *task.test)
-    common.save("calib.npz", task.train[0][:1000], task.train[1][:1000])
+    common.save("calib.npz", common.first(task.train[0], 1000), task.train[1][:1000])
     if task.built_in:
         common.pollard("init", task.built_in, "fresh.pt2", *(["--spec", task.spec] if task.spec else []), "--seed",
                        arguments.seed)
@@ -131,6 +157,8 @@ with tempfile.TemporaryDirectory() as folder:
         common.pollard("prune", "dense.pt2", "magnitude.pt2", *how, "--criterion", "magnitude")
         common.pollard("finetune", "magnitude.pt2", "train.npz", "tuned.pt2", *tune)
         row(f"{speedup}x: magnitude, fine-tuned", "tuned.pt2", dense)
+        if not arguments.no_peer:
+            peer(task, speedup, tune, dense)
         common.pollard("prune", "sparse.pt2", "repaired.safetensors", *how, "--calib", "calib.npz")
         common.pollard("finetune", "repaired.safetensors", "train.npz", "ours.pt2", *tune, "--distill", "sparse.pt2")
         row(f"{speedup}x: sparse, least squares, distilled", "ours.pt2", dense)

@@ -4,7 +4,10 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "models/init.h"
+#include "models/io/safetensors.h"
 #include "models/registry.h"
 #include "pruning/repair.h"
 #include "pruning/rewrite.h"
@@ -59,6 +62,18 @@ TEST(Calibration, RepairDoesNotSeePadding) {
   }
   for (const auto& [name, weight] : repaired[0].weights)
     EXPECT_TRUE(at::allclose(weight, repaired[1].weights.at(name), 1e-4, 1e-5)) << name;
+}
+
+TEST(Calibration, TargetsBesideAnInputOfAnotherNameAreNoInput) {
+  const models::Model model = models::fresh_model(
+      *models::find_family("cifar_resnet"), R"({"depth":8,"num_filters":[4,4,4,4],"image_size":32})", 0);
+  const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / "frames.safetensors";
+  const at::Tensor frames = at::rand({3, 3, 32, 32});
+  models::io::save_safetensors(path, {{"frames", frames}, {"targets", at::rand({3, 7})}}, {}, true);
+  const CalibrationSet set = read_calibration(path, model.program);
+  std::filesystem::remove(path);
+  ASSERT_EQ(set.inputs.size(), 1u);
+  EXPECT_TRUE(at::equal(set.inputs.front(), frames));
 }
 
 }  // namespace
