@@ -10,6 +10,7 @@
 #include "cli/command_line.h"
 #include "cli/log.h"
 #include "cli/runtime.h"
+#include "cli/stage_bars.h"
 #include "cli/ui/error_printer.h"
 #include "cli/ui/text.h"
 #include "kernels/communicator.h"
@@ -86,6 +87,7 @@ Exit run_command(CommandLine& line, Streams& streams) {
   for (const std::string& source : line.option_sources()) spdlog::info("{}", source);
   apply_runtime(line.globals());
   Context context(streams, line.globals(), line.selected()->get_name());
+  const StageBars bars(context);
   return line.action()(context);
 }
 

@@ -4,12 +4,37 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "cli/ui/format.h"
 #include "cli/ui/text.h"
 
 namespace pollard::cli {
+namespace {
+
+std::size_t group_number(const graph::Dependencies& d, graph::AxisIndex axis) {
+  return static_cast<std::size_t>(std::ranges::find(d.groups, axis, &graph::Group::axis) - d.groups.begin());
+}
+
+/// The columns of `--show groups` with one less, so that names have room: a star marks renormalised groups.
+Table kinds_table(const std::vector<GroupView>& groups, const graph::Program& program) {
+  Table table({{"group"},
+               {"units", true},
+               {"members", true},
+               {"params", true},
+               {"MACs", true},
+               {"role"},
+               {"first member", false, Column::Cut::Middle}});
+  for (const GroupView& group : groups)
+    table.add({group.id, count_cell(group.units), count_cell(std::ssize(group.members)),
+               short_cell(static_cast<double>(group.parameters)), short_cell(static_cast<double>(group.macs)),
+               std::string(graph::to_string(group.role)) + (group.renormalised ? " *" : ""),
+               group.members.empty() ? "" : member_name(program, group.members.front())});
+  return table;
+}
+
+}  // namespace
 
 Json to_json(const Inspected& i, bool with_tensors) {
   Json json{{"file", i.m.path}, {"format", i.m.model.format}, {"sha256", i.m.model.sha256}};
@@ -44,18 +69,36 @@ void report_summary(const Inspected& i, Context& context) {
                              format_bytes(static_cast<double>(i.cost.parameter_bytes)),
                              format_short(static_cast<double>(i.cost.macs)),
                              printable(input_shapes(i.m.model.program))));
-  context.report(fmt::format("groups   {} prunable with {} units ({} exact, {} renormalised)",
+  context.report(fmt::format("groups   {} prunable with {} units ({} exact, {} renormalised{})",
                              i.groups.size(), format_count(units), exact,
-                             static_cast<std::int64_t>(i.groups.size()) - exact));
+                             static_cast<std::int64_t>(i.groups.size()) - exact,
+                             exact < std::ssize(i.groups) ? " *" : ""));
   for (const std::string& line : health_lines(i.health)) context.report(line);
 }
 
-void show_groups(const Inspected& i, std::size_t most, Context& context) {
-  const std::vector<GroupView> shown(
-      i.groups.begin(), i.groups.begin() + static_cast<std::ptrdiff_t>(std::min(most, i.groups.size())));
-  if (!shown.empty()) context.print(group_table(shown, i.m.model.program));
-  if (shown.size() < i.groups.size())
-    context.report(fmt::format("({} more: --show groups)", i.groups.size() - shown.size()));
+void show_kinds(const Inspected& i, std::size_t most, Context& context) {
+  std::vector<GroupView> firsts;
+  std::map<std::string, std::size_t> kinds;
+  std::vector<int> alike;
+  for (const GroupView& group : i.groups) {
+    const auto& signature = i.m.dependencies.groups[group_number(i.m.dependencies, group.axis)].signature;
+    const std::string kind = i.groups.size() <= most ? group.id
+                                                     : fmt::format("{} {} {} {}", signature, group.units,
+                                                                   group.parameters, group.macs);
+    const auto [found, fresh] = kinds.emplace(kind, firsts.size());
+    if (fresh)
+      firsts.push_back(group), alike.push_back(0);
+    else
+      ++alike[found->second];
+  }
+  for (std::size_t k = 0; k < firsts.size(); ++k)
+    if (alike[k] > 0) firsts[k].id += fmt::format(" +{}", alike[k]);
+  const std::size_t kept = std::min(most, firsts.size());
+  const std::vector<GroupView> shown(firsts.begin(), firsts.begin() + static_cast<std::ptrdiff_t>(kept));
+  if (!shown.empty()) context.print(kinds_table(shown, i.m.model.program));
+  if (kept < i.groups.size())
+    context.report(
+        fmt::format("({} groups of {} kinds; each alone: --show groups)", i.groups.size(), firsts.size()));
 }
 
 }  // namespace pollard::cli

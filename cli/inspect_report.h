@@ -20,7 +20,7 @@ struct Inspected {
 
 Json to_json(const Inspected& inspected, bool with_tensors);
 void report_summary(const Inspected& inspected, Context& context);
-/// The first `most` groups, and how many more there are.
-void show_groups(const Inspected& inspected, std::size_t most, Context& context);
+/// The groups, alike ones of many layers in one row ("G05 +31"): at most `most` rows, and how many more there are.
+void show_kinds(const Inspected& inspected, std::size_t most, Context& context);
 
 }  // namespace pollard::cli

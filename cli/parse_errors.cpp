@@ -66,6 +66,15 @@ UserError missing(const CLI::ParseError& error, const CommandLine& line) {
   return usage_error("E0204", command == nullptr ? "" : command->get_name(), message, help_hint(command));
 }
 
+/// CLI11 says "--color: alway not in {auto,always,never}".
+std::string meant_choice(const std::string& message) {
+  const std::size_t not_in = message.find(" not in {"), end = message.rfind('}');
+  const std::size_t typed = message.rfind(": ", not_in);
+  if (not_in == std::string::npos || end == std::string::npos || typed == std::string::npos) return "";
+  const std::string choices = message.substr(not_in + 9, end - not_in - 9);
+  return did_you_mean(message.substr(typed + 2, not_in - typed - 2), split(choices, ','));
+}
+
 template <class... Kinds>
 bool is_any(const CLI::ParseError& error) {
   return ((dynamic_cast<const Kinds*>(&error) != nullptr) || ...);
@@ -94,7 +103,8 @@ UserError usage_error(const CLI::ParseError& error, const CommandLine& line) {
   if (is_any<CLI::ExcludesError, CLI::RequiresError>(error))
     return usage_error("E0206", subject, error.what(), help_hint(line.selected()));
   if (is_any<CLI::ConversionError, CLI::ValidationError>(error))
-    return usage_error("E0203", subject, error.what(), help_hint(line.selected()));
+    return usage_error("E0203", subject, error.what() + meant_choice(error.what()),
+                       help_hint(line.selected()));
   return usage_error("E0204", subject, error.what(), help_hint(line.selected()));
 }
 

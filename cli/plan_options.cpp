@@ -10,6 +10,7 @@
 #include "cli/parse_errors.h"
 #include "cli/ui/format.h"
 #include "cli/ui/quantity.h"
+#include "cli/ui/suggest.h"
 #include "cli/ui/text.h"
 #include "graph/error.h"
 #include "pruning/latency_rounds.h"
@@ -118,6 +119,17 @@ std::int64_t parse_multiple(const std::string& text) {
   throw usage_error("E0203", "--round-to", fmt::format("\"{}\" is not between 1 and 1048576, or auto", text));
 }
 
+// A slip of the keyboard; what is not near any is refused with the list of all where it is made.
+void check_criterion(const std::string& text) {
+  const std::string name = text.substr(0, text.find(':'));
+  std::vector<std::string> known;
+  for (const pruning::CriterionInfo& info : pruning::known_criteria()) known.push_back(info.name);
+  const auto near = closest(name, known);
+  if (!near || *near == name || std::ranges::count(known, name) > 0) return;
+  throw usage_error("E0208", "--criterion",
+                    fmt::format("unknown criterion \"{}\"; did you mean \"{}\"?", name, *near));
+}
+
 void check_targets(const PlanArguments& a, const std::string& command) {
   const auto given = [](const std::string& text) { return text.empty() ? 0 : 1; };
   const int budgets = given(a.speedup) + given(a.parameters) + given(a.macs) + given(a.activations) +
@@ -155,6 +167,7 @@ pruning::PlanOptions plan_options(const PlanArguments& a, const std::string& com
   options.heads = fraction(a.heads, "--heads");
   options.head_dim = fraction(a.head_dim, "--head-dim");
   options.scope = pruning::scope_from_string(a.scope);
+  check_criterion(a.criterion);
   options.criterion = a.criterion;
   for (const std::string& layer : globs(a.layers)) options.layers.push_back(layer_ratio(layer));
   options.ignore = globs(a.ignore);

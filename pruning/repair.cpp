@@ -11,6 +11,7 @@
 
 #include "graph/cost.h"
 #include "graph/error.h"
+#include "models/io/stage.h"
 #include "pruning/lock_step.h"
 #include "pruning/refit_recurrent.h"
 #include "pruning/repair_layers.h"
@@ -82,10 +83,11 @@ class Repairer {
         pruned_program_(with_batch(pruned.program, graph::analyse(pruned.program), calibration.samples())),
         beside_(dense_program_, dense.weights, calibration.inputs, stops()) {
     report_.left = inventory_.left;
+    tell(0);
     kernels::RunOptions run;
     run.before_op = [&](const Op& op, std::size_t, Stack& stack) {
       if (const auto found = inventory_.layers.find(op.name); found != inventory_.layers.end())
-        refit(found->second, op, stack);
+        refit(found->second, op, stack), tell(++seen_);
       return false;
     };
     for (const auto& [_, summand] : summands_) others_.want(summand.other);
@@ -111,6 +113,13 @@ class Repairer {
       else
         out.results[output(layer)] = summand_of(layer).other;
     return out;
+  }
+
+  void tell(std::size_t done) const {
+    models::io::tell_stage({.name = "repair",
+                            .unit = "layers",
+                            .done = static_cast<std::int64_t>(done),
+                            .total = std::ssize(inventory_.layers)});
   }
 
   void refit(const Layer& layer, const Op& op, Stack& stack) {
@@ -259,6 +268,7 @@ class Repairer {
   Program dense_program_, pruned_program_;
   LockStep beside_;
   RepairReport report_;
+  std::size_t seen_ = 0;  ///< layers done
 };
 
 /// Bytes of live activations a sample takes, at its worst moment.

@@ -7,6 +7,7 @@
 
 #include "graph/error.h"
 #include "models/io/cancel.h"
+#include "models/io/stage.h"
 
 namespace pollard::pruning {
 namespace {
@@ -59,10 +60,13 @@ void SampleStream::run(const kernels::Weights& weights, const kernels::RunOption
   kernels::RunOptions options = given;
   if (calibration_.precision) options.compute_type = calibration_.precision;
   Batch batch;
+  models::io::tell_stage({.name = "samples", .unit = "samples", .done = 0, .total = samples_});
   for (std::int64_t first = 0; first < samples_; first += batch_, ++batch.index) {
     batch.first = first;
     batch.count = std::min(batch_, samples_ - first);
     run_one(batch.count == batch_ ? *whole_ : *rest_, weights, options, batch, before, after);
+    models::io::tell_stage(
+        {.name = "samples", .unit = "samples", .done = first + batch.count, .total = samples_});
   }
 }
 

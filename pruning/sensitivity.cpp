@@ -8,6 +8,7 @@
 
 #include "graph/error.h"
 #include "models/io/cancel.h"
+#include "models/io/stage.h"
 #include "pruning/repair.h"
 #include "pruning/rewrite.h"
 
@@ -97,11 +98,19 @@ std::vector<std::vector<SensitivityPoint>> measure_sensitivity(
   CalibrationSet samples = calibration;
   for (at::Tensor& input : samples.inputs)
     input = input.slice(0, 0, std::min(options.samples, calibration.samples()));
+  const auto tell = [&](std::size_t done) {
+    models::io::tell_stage({.name = "sensitivity",
+                            .unit = "groups",
+                            .done = static_cast<std::int64_t>(done),
+                            .total = std::ssize(classes)});
+  };
+  tell(0);
   const std::vector<at::Tensor> dense = outputs_on(model, samples);
   std::vector<std::vector<SensitivityPoint>> out(classes.size());
   for (std::size_t c = 0; c < classes.size(); ++c) {
     if (classes[c].takes_part()) out[c] = measure_class(model, d, classes[c], order, samples, dense, options);
     if (options.after_class) options.after_class();
+    tell(c + 1);
   }
   return out;
 }

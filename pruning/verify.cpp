@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/io/stage.h"
+
 namespace pollard::pruning {
 namespace {
 
@@ -50,6 +52,7 @@ Verification verify(const models::Model& original, const models::Model& pruned, 
   kernels::RunOptions run;
   run.compute_type = options.compute_type;
   bool comparable = true;
+  models::io::tell_stage({.name = "verify", .unit = "inputs", .done = 0, .total = options.inputs});
   const auto sets = example_inputs(original, options.inputs, options.seed);
   for (std::size_t i = 0; i < sets.size(); ++i) {
     const auto want = run_masked(dense, d, removal, masked, sets[i], options.compute_type);
@@ -58,6 +61,10 @@ Verification verify(const models::Model& original, const models::Model& pruned, 
     out.max_difference = std::max(out.max_difference, difference.absolute);
     out.max_relative = std::max(out.max_relative, difference.relative);
     if (i == 0) out.change = compare(dense.run(original.weights, sets[i], run), want).relative;
+    models::io::tell_stage({.name = "verify",
+                            .unit = "inputs",
+                            .done = static_cast<std::int64_t>(i) + 1,
+                            .total = std::ssize(sets)});
   }
   out.ok = comparable && out.max_relative <= options.tolerance;
   return out;

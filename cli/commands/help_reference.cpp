@@ -3,6 +3,7 @@
 
 #include "cli/command_line.h"
 #include "cli/commands/commands.h"
+#include "cli/op_reference.h"
 #include "cli/ui/help.h"
 
 namespace pollard::cli {
@@ -59,6 +60,12 @@ void add_help_reference(CommandLine& line) {
         context.print(reference(line));
         return Exit::Ok;
       });
+  line.add({.name = "op-reference", .section = "", .purpose = "the op rules, as Markdown", .examples = {}},
+           [](Context& context) {
+             if (context.json()) context.print_json({{"markdown", op_reference()}});
+             context.print(op_reference());
+             return Exit::Ok;
+           });
 }
 
 }  // namespace pollard::cli

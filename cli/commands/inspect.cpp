@@ -80,9 +80,9 @@ void show_group(const Inspected& i, const std::string& id, Context& context) {
 void show(const Inspected& i, const Options& options, Context& context) {
   if (!options.group.empty()) return show_group(i, options.group, context);
   for (const std::string& part : split(options.show, ',')) {
-    if (part == "summary") report_summary(i, context), show_groups(i, groups_in_summary, context);
+    if (part == "summary") report_summary(i, context), show_kinds(i, groups_in_summary, context);
     if (part == "tensors") context.print(tensor_table(i.m.model, i.m.dependencies));
-    if (part == "groups") show_groups(i, i.groups.size(), context);
+    if (part == "groups" && !i.groups.empty()) context.print(group_table(i.groups, i.m.model.program));
     if (part == "frozen") {
       context.print(frozen_table(i.m.model.program, i.m.dependencies));
       context.note("why, in words: pollard explain " + printable(i.m.path) + " NAME:DIM");
@@ -96,10 +96,12 @@ void check_show(const std::string& show) {
   const std::vector<std::string> known{"summary", "tensors", "groups", "frozen", "values", "program"};
   for (const std::string& part : split(show, ',')) {
     if (std::find(known.begin(), known.end(), part) != known.end()) continue;
+    const auto near = closest(part, known);
     throw UserError({.code = "E0203",
                      .exit = Exit::Usage,
                      .subject = "--show",
-                     .message = fmt::format("\"{}\" is none of {}", part, join(known, ", ")),
+                     .message = fmt::format("\"{}\" is none of {}{}", part, join(known, ", "),
+                                            near ? "; did you mean \"" + *near + "\"?" : ""),
                      .where = {},
                      .why = {},
                      .help = {}});

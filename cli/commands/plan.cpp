@@ -18,6 +18,7 @@
 #include "cli/ui/quantity.h"
 #include "cli/ui/text.h"
 #include "models/io/cancel.h"
+#include "models/io/stage.h"
 #include "pruning/repair.h"
 #include "pruning/rewrite.h"
 #include "pruning/sensitivity.h"
@@ -60,16 +61,19 @@ Exit run_sweep(const Options& options, const CommandLine& line, Context& context
   const auto samples = read_samples(options.plan, m.model);
   PlanArguments arguments = options.plan;
   std::vector<TradeOffPoint> points;
-  Progress progress = context.progress("sweep", static_cast<std::int64_t>(ratios.size()), "plans");
+  const auto tell = [&] {
+    models::io::tell_stage(
+        {.name = "sweep", .unit = "plans", .done = std::ssize(points), .total = std::ssize(ratios)});
+  };
+  tell();
   for (const double ratio : ratios) {
     models::io::throw_if_cancelled();
     arguments.ratio = fmt::format("{}", ratio);
     const auto settings = plan_options(arguments, "plan", context.globals().seed);
     points.push_back(measure(m, plan_for(settings, m, samples ? &*samples : nullptr), samples));
     points.back().ratio = ratio;
-    progress.advance();
+    tell();
   }
-  progress.finish();
   const Table table = trade_off_table(points);
   if (context.json())
     context.print_json({{"schema", "pollard.sweep/1"}, {"file", options.file}, {"sweep", to_json(points)}});

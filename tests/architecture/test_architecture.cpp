@@ -122,6 +122,16 @@ TEST(Architecture, NoFileNamesAPlaceOnSomeonesMachine) {
       EXPECT_FALSE(std::regex_search(file.lines[line], place)) << file.path << ":" << line + 1;
 }
 
+TEST(Architecture, TheMapNamesEveryFolder) {
+  std::string map;
+  for (const SourceFile& file : text_files(test::source_folder()))
+    if (file.path == "HACKING.md") map = file.text;
+  ASSERT_FALSE(map.empty());
+  for (const SourceFile& file : text_files(test::source_folder()))
+    if (file.path.find('/') != std::string::npos)
+      EXPECT_NE(map.find("`" + file.folder() + "/`"), std::string::npos) << file.path;
+}
+
 TEST(Architecture, NothingIsLeftToDo) {
   const std::regex left_over(std::string("\\b(TO") + "DO|FIX" + "ME|XX" + "X)\\b");
   for (const SourceFile& file : sources())

@@ -112,6 +112,12 @@ TEST(App, FlagsBeatEnvironmentBeatsConfigFile) {
   EXPECT_NE(run_cli(with_flag).err.find("--threads = 1 (command line)"), std::string::npos);
 }
 
+TEST(App, MistypedValuesAreGuessed) {
+  EXPECT_NE(run_cli({"doctor", "--color", "alway"}).err.find("\"always\"?"), std::string::npos);
+  EXPECT_NE(run_cli({"completion", "bsh"}).err.find("\"bash\"?"), std::string::npos);
+  EXPECT_EQ(run_cli({"completion", "cmd.exe"}).err.find("did you mean"), std::string::npos);
+}
+
 TEST(App, ConfigFileMistakesNameTheLine) {
   const ScopedFolder folder;
   test::write_text(folder / "bad.toml", "threads = 1\nseed = = 2\n");

@@ -118,6 +118,12 @@ TEST(Reference, DocsAreTheParsersOwn) {
       << "write it again: pollard help-reference > docs/cli.md";
 }
 
+TEST(Reference, DocsOfOpsAreTheTables) {
+  EXPECT_EQ(test::read_text(pollard::test::source_folder() + "/docs/ops.md"),
+            test::run_cli({"op-reference"}).out)
+      << "write it again: pollard op-reference > docs/ops.md";
+}
+
 TEST(Interrupt, CtrlCEndsWith130AndLeavesNoFile) {
   const test::ScopedFolder folder;
   const std::string bench =

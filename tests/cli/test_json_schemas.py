@@ -70,6 +70,7 @@ devices
 doctor
 completion bash
 help-reference
+op-reference
 !prune model.pt2 other.pt2
 !inspect nowhere.pt2
 !explain
