@@ -5,6 +5,8 @@
 #include <numeric>
 #include <set>
 
+#include "models/io/stage.h"
+
 namespace pollard::pruning {
 namespace {
 
@@ -36,6 +38,10 @@ LatencyModel::LatencyModel(const models::Model& model, const graph::Dependencies
   for (std::size_t network = 0; network < kNetworks; ++network) {
     std::vector<std::int64_t> widths;
     for (std::size_t c = 0; c < classes.size(); ++c) widths.push_back(candidates_[c][candidate(c, network)]);
+    models::io::tell_stage({.name = "latency",
+                            .unit = "networks",
+                            .done = static_cast<std::int64_t>(network),
+                            .total = static_cast<std::int64_t>(kNetworks)});
     const std::vector<double> times = timer.times(classes, widths);
     for (std::size_t op = 0; op < times.size(); ++op) {
       std::vector<double>& sums = shapes_[by_op[op]].sums;
@@ -43,6 +49,10 @@ LatencyModel::LatencyModel(const models::Model& model, const graph::Dependencies
       sums[network] += times[op];
     }
   }
+  models::io::tell_stage({.name = "latency",
+                          .unit = "networks",
+                          .done = static_cast<std::int64_t>(kNetworks),
+                          .total = static_cast<std::int64_t>(kNetworks)});
   for (auto& [of, shape] : shapes_) fill(of, shape);
   dense_ = race_models({&model}, 15).front();
   const double sum = seconds(graph::full_widths(d));

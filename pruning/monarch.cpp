@@ -11,6 +11,8 @@
 #include <optional>
 
 #include "graph/error.h"
+#include "models/io/cancel.h"
+#include "models/io/stage.h"
 #include "models/layers/monarch.h"
 #include "pruning/eligible.h"
 #include "pruning/output_change.h"
@@ -179,7 +181,15 @@ std::string obstacle(const MonarchLayer& layer, const MonarchOptions& o) {
 
 std::vector<Choice> choose(const models::Model& model, const MonarchOptions& o, MonarchReport& report) {
   std::vector<Choice> out;
-  for (const DenseOp& dense : dense_ops(model.program)) {
+  const std::vector<DenseOp> layers = dense_ops(model.program);
+  std::int64_t done = 0;
+  const auto tell = [&] {
+    models::io::tell_stage({.name = "monarch", .unit = "layers", .done = done, .total = std::ssize(layers)});
+  };
+  tell();
+  for (const DenseOp& dense : layers) {
+    models::io::throw_if_cancelled();
+    ++done;
     const std::string& name = model.program.inputs[dense.input].source;
     if (!asked_for(name, o)) continue;
     const at::Tensor& stored = model.weights.at(name);
@@ -198,7 +208,10 @@ std::vector<Choice> choose(const models::Model& model, const MonarchOptions& o, 
         .dense = dense, .layer = layer, .factors = project_to_monarch(weight, o.blocks, layer.rank)};
     choice.layer.weight_error = choice.factors.error;
     out.push_back(std::move(choice));
+    tell();
   }
+  done = std::ssize(layers);
+  tell();
   return out;
 }
 
