@@ -11,13 +11,16 @@ import statistics
 import sys
 
 
-def split(prompts, out):
-    """The templates alternate in a prompt file, so that heads are judged by other templates than they are chosen by."""
+def split(prompts, out, judged="all"):
+    """The templates alternate in a prompt file, so that heads are judged by other templates than they are chosen by; by the
+    first `judged` continuations of each kind, which saves time."""
     all_prompts = json.load(open(prompts))
     for name, first in (("score", 0), ("judge", 1)):
         axes = {axis: {group: texts[first::2] or texts for group, texts in groups.items()}
                 for axis, groups in all_prompts["axes"].items()}
-        json.dump({"attributes": all_prompts["attributes"], "axes": axes}, open(f"{out}/{name}.json", "w"))
+        most = None if name == "score" or judged == "all" else int(judged)
+        attributes = {kind: texts[:most] for kind, texts in all_prompts["attributes"].items()}
+        json.dump({"attributes": attributes, "axes": axes}, open(f"{out}/{name}.json", "w"))
 
 
 def key_of(row):

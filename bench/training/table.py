@@ -6,7 +6,8 @@ the same fine-tuning, and sparse training, least squares and distillation, at se
     POLLARD=build/cpu/bin/pollard table.py NAME [--speedups 2.1,2.5,8.9] [--epochs N] [--samples N] [--seed N] [--no-peer]
 
 Names: resnet20, vit, sequencer (Fashion-MNIST), lstm, bilstm (JapaneseVowels), dgcnn (points on parametric solids), gat
-(graphs of a stochastic block model). Everything has the same number of epochs. One thread."""
+(graphs of a stochastic block model). Everything has the same number of epochs. With --from FOLDER, dense is FOLDER/NAME.pth as
+train_networks.py left it, and --rate is the learning rate of what follows. One thread."""
 import argparse
 import os
 import tempfile
@@ -89,8 +90,12 @@ class Task:
         limit = arguments.samples or len(x)
         self.train, self.test = (x[:limit], y[:limit]), network.load("test")
         self.model = BiLSTM() if name == "bilstm" else network.build()
-        common.export(self.model, x, "fresh.pt2")
-        self.options = ["--optimizer", network.optimiser, "--lr", network.rate, "--batch", network.batch]
+        if arguments.start:
+            path = os.path.join(arguments.start, name + ".pth")
+            self.model.load_state_dict(torch.load(path, weights_only=True))
+            self.model.float()
+        common.export(self.model, x, "dense.pt2" if arguments.start else "fresh.pt2")
+        self.options = ["--optimizer", network.optimiser, "--lr", arguments.rate or network.rate, "--batch", network.batch]
         if network.flip:
             self.options += ["--augment", "RandomHorizontalFlip()"]
         if network.noise:
@@ -105,6 +110,8 @@ parser.add_argument("--samples", type=int, default=0)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--spec", default="")
 parser.add_argument("--no-peer", action="store_true")
+parser.add_argument("--from", dest="start", type=os.path.abspath)
+parser.add_argument("--rate", type=float)
 arguments = parser.parse_args()
 
 
@@ -147,7 +154,8 @@ with tempfile.TemporaryDirectory() as folder:
                        arguments.seed)
     run = [*task.options, "--epochs", arguments.epochs, "--seed", arguments.seed, "--warmup", 0.5, "--force"]
     tune = [str(float(v) / 2) if a == "--lr" else str(v) for a, v in zip(["", *run], run)]
-    common.pollard("train", "fresh.pt2", "train.npz", "dense.pt2", *run)
+    if not arguments.start:
+        common.pollard("train", "fresh.pt2", "train.npz", "dense.pt2", *run)
     dense = common.pollard("plan", "dense.pt2", "--ratio", 0.25)["totals"]["before"]["macs"]
     row("dense", "dense.pt2", dense)
     common.pollard("finetune", "dense.pt2", "train.npz", "sparse.pt2", *tune, "--sparse", "group-l2=5e-4")
