@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <new>
 #include <ostream>
+#include <system_error>
 
 #include "cli/command_line.h"
 #include "cli/log.h"
@@ -14,6 +15,7 @@
 #include "cli/ui/error_printer.h"
 #include "cli/ui/text.h"
 #include "kernels/communicator.h"
+#include "kernels/out_of_memory.h"
 
 namespace pollard::cli {
 namespace {
@@ -71,6 +73,14 @@ Failure current_failure(std::span<const std::string> arguments, int width, const
     return {error.parts(), format_error(error.parts(), width, theme)};
   } catch (const std::bad_alloc&) {
     return out_of_memory(width, theme);
+  } catch (const std::system_error& error) {
+    // A thread needs a stack of its own.
+    const bool memory = error.code() == std::errc::resource_unavailable_try_again ||
+                        error.code() == std::errc::not_enough_memory;
+    return memory ? out_of_memory(width, theme) : bug(error.what(), arguments, width, theme);
+  } catch (const c10::Error& error) {
+    return kernels::is_out_of_memory(error) ? out_of_memory(width, theme)
+                                            : bug(error.what(), arguments, width, theme);
   } catch (const std::exception& error) {
     return bug(error.what(), arguments, width, theme);
   } catch (...) {

@@ -7,6 +7,7 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 
 #include "cli/config_file.h"
 #include "cli/parse_errors.h"
@@ -25,6 +26,22 @@ bool names_config(const std::string& argument) {
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
+}
+
+// The parser opens what exists: a pipe would keep it waiting, a device would never end.
+void check_config(const std::string& path) {
+  std::error_code error;
+  if (path.empty() || !std::filesystem::exists(path, error) || std::filesystem::is_regular_file(path, error))
+    return;
+  throw usage_error("E0209", "--config", printable(path) + " is not a regular file",
+                    "copy the options into a file first");
+}
+
+void check_configs(const std::vector<std::string>& arguments) {
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i] == "--config" && i + 1 < arguments.size()) check_config(arguments[i + 1]);
+    if (arguments[i].starts_with("--config=")) check_config(arguments[i].substr(arguments[i].find('=') + 1));
+  }
 }
 
 // Whether an argument spells this option: --name, --name=value, -n, or n within -vqn.
@@ -99,6 +116,7 @@ void CommandLine::parse(std::span<const std::string> arguments) {
   const std::string config = variable(config_variable);
   if (!config.empty() && std::none_of(arguments.begin(), arguments.end(), names_config))
     reversed.push_back("--config=" + config);
+  check_configs({reversed.rbegin(), reversed.rend()});
   try {
     root_.parse(reversed);
   } catch (const CLI::Success&) {

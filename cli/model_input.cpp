@@ -83,8 +83,14 @@ std::string read_text_file(const std::string& path) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+void check_text_outputs(const std::vector<std::string>& outputs, const std::vector<std::string>& inputs,
+                        bool force) {
+  const std::vector<std::filesystem::path> paths(inputs.begin(), inputs.end());
+  for (const std::string& output : outputs)
+    if (!output.empty()) models::io::check_output_path(output, paths, force);
+}
+
 void write_text_file(const std::string& path, const std::string& text, bool force) {
-  models::io::check_output_path(path, {}, force);
   models::io::AtomicFile file(path, {.force = force, .expected_size = text.size(), .calls = nullptr});
   file.write(std::as_bytes(std::span(text)));
   file.commit();

@@ -38,6 +38,10 @@ std::string shape_text(const std::vector<graph::Size>& shape);
 /// A text file named on the command line, at most 64 MiB.
 std::string read_text_file(const std::string& path);
 
+/// Refuses text outputs before any work is done, as check_output_path does; "" is none.
+void check_text_outputs(const std::vector<std::string>& outputs, const std::vector<std::string>& inputs,
+                        bool force);
+
 /// A text file that appears whole or not at all. Throws UserError as check_output_path and AtomicFile do.
 void write_text_file(const std::string& path, const std::string& text, bool force);
 

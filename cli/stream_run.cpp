@@ -12,6 +12,7 @@
 #include "cli/prune_outcome.h"
 #include "cli/ui/format.h"
 #include "cli/ui/quantity.h"
+#include "models/io/atomic_file.h"
 #include "models/io/stored_program.h"
 #include "models/stored_checkpoint.h"
 #include "pruning/rewrite.h"
@@ -166,6 +167,9 @@ Exit run_stream(const StreamArguments& a, Context& context) {
     context.print(change_table(outcome.plan));
   }
   Written written;
+  if (!a.dry_run && speaks())
+    models::io::check_disk_space(a.out, static_cast<std::uint64_t>(outcome.plan.after.parameter_bytes),
+                                 checkpoint.files.size());
   if (!a.dry_run) written = write(a, checkpoint, m, outcome, options, context);
   if (!speaks()) return Exit::Ok;
   if (context.json()) context.print_json(to_json(a, outcome, checkpoint, written));

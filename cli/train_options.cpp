@@ -10,6 +10,7 @@
 #include "cli/parse_errors.h"
 #include "cli/plan_options.h"
 #include "cli/ui/quantity.h"
+#include "cli/ui/text.h"
 #include "graph/error.h"
 
 namespace pollard::cli {
@@ -162,7 +163,7 @@ training::TrainingOptions training_options(const TrainArguments& a, std::uint64_
   out.floor = a.floor;
   out.period = a.period;
   out.factor = a.factor;
-  out.objective = {objective_kind(a.samples), a.smoothing};
+  out.objective = {objective_kind(a.samples), a.smoothing, printable(a.data)};
   out.mixup = a.mixup;
   out.clip = a.clip;
   out.average = a.average;

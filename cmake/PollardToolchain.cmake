@@ -49,6 +49,5 @@ if(POLLARD_SANITIZE)
   add_link_options(-fsanitize=${POLLARD_SANITIZE})
 endif()
 if(POLLARD_COVERAGE)
-  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:--coverage>)
-  add_link_options(--coverage)
+  add_link_options(--coverage)  # what is counted: PollardSources.cmake
 endif()

@@ -26,3 +26,12 @@ if(POLLARD_RUN_CLANG_TIDY)
                     "${PROJECT_SOURCE_DIR}/(graph|kernels|models|pruning|training|cli)/.*cpp$$" VERBATIM
                     COMMENT "clang-tidy over the library folders")
 endif()
+
+# cmake --build --preset coverage --target print_coverage: after the tests, what they ran.
+if(POLLARD_COVERAGE)
+  find_package(Python3 REQUIRED COMPONENTS Interpreter)
+  add_custom_target(print_coverage
+    COMMAND Python3::Interpreter "${PROJECT_SOURCE_DIR}/cmake/print_coverage.py" "${PROJECT_BINARY_DIR}"
+            "${PROJECT_SOURCE_DIR}" 90
+    USES_TERMINAL VERBATIM)
+endif()

@@ -5,6 +5,8 @@
 #include <set>
 #include <string_view>
 
+#include "graph/saturating.h"
+
 namespace pollard::graph {
 namespace {
 
@@ -65,7 +67,7 @@ CostModel::Monomial CostModel::compile(std::int64_t coefficient, const std::vect
   for (TermId term : terms) {
     const std::int32_t node = compile(term);
     if (nodes_[static_cast<std::size_t>(node)].kind == Node::Kind::Constant)
-      out.coefficient *= nodes_[static_cast<std::size_t>(node)].value;
+      out.coefficient = times(out.coefficient, nodes_[static_cast<std::size_t>(node)].value);
     else
       out.factors.push_back(node);
   }
@@ -125,14 +127,14 @@ std::int64_t CostModel::eval(std::int32_t index, const Widths& widths) const {
   std::int64_t out = node.kind == Node::Kind::Product ? 1 : 0;
   for (std::int32_t i = node.first; i < node.first + node.count; ++i) {
     const std::int64_t part = eval(children_[static_cast<std::size_t>(i)], widths);
-    node.kind == Node::Kind::Product ? out *= part : out += part;
+    out = node.kind == Node::Kind::Product ? times(out, part) : plus(out, part);
   }
   return out;
 }
 
 std::int64_t CostModel::eval(const Monomial& monomial, const Widths& widths) const {
   std::int64_t out = monomial.coefficient;
-  for (std::int32_t factor : monomial.factors) out *= eval(factor, widths);
+  for (std::int32_t factor : monomial.factors) out = times(out, eval(factor, widths));
   return out;
 }
 
@@ -140,19 +142,22 @@ std::int64_t CostModel::parameters(const Widths& widths) const {
   std::int64_t total = 0;
   for (const Monomial& m : stored_)
     if (program_.inputs[static_cast<std::size_t>(m.owner)].kind == Input::Kind::Parameter)
-      total += eval(m, widths);
+      total = plus(total, eval(m, widths));
   return total;
 }
 
 std::int64_t CostModel::macs(const Widths& widths) const {
   std::int64_t total = 0;
-  for (const Monomial& m : macs_) total += eval(m, widths);
+  for (const Monomial& m : macs_) total = plus(total, eval(m, widths));
   return total;
 }
 
 std::vector<std::int64_t> CostModel::macs_by_op(const Widths& widths) const {
   std::vector<std::int64_t> out(program_.ops.size(), 0);
-  for (const Monomial& m : macs_) out[static_cast<std::size_t>(m.owner)] += eval(m, widths);
+  for (const Monomial& m : macs_) {
+    std::int64_t& own = out[static_cast<std::size_t>(m.owner)];
+    own = plus(own, eval(m, widths));
+  }
   return out;
 }
 
@@ -160,20 +165,24 @@ Cost CostModel::evaluate(const Widths& widths) const {
   Cost cost{.parameters = parameters(widths), .macs = macs(widths)};
   for (const Monomial& m : stored_) {
     const Input& input = program_.inputs[static_cast<std::size_t>(m.owner)];
-    const std::int64_t bytes = eval(m, widths) * dtype_size(program_[input.value].dtype);
-    if (input.kind == Input::Kind::Parameter) cost.parameter_bytes += bytes;
-    if (input.persistent) cost.stored_bytes += bytes;
+    const std::int64_t bytes = times(eval(m, widths), dtype_size(program_[input.value].dtype));
+    if (input.kind == Input::Kind::Parameter) cost.parameter_bytes = plus(cost.parameter_bytes, bytes);
+    if (input.persistent) cost.stored_bytes = plus(cost.stored_bytes, bytes);
   }
   std::vector<std::int64_t> change(program_.ops.size() + 2, 0);
   for (const Monomial& m : activations_) {
     const Lifetime& life = lifetimes_[static_cast<std::size_t>(m.owner)];
     const std::int64_t bytes = eval(m, widths);
-    change[static_cast<std::size_t>(life.made)] += bytes;
-    change[static_cast<std::size_t>(life.last) + 1] -= bytes;
+    std::int64_t &more = change[static_cast<std::size_t>(life.made)],
+                 &less = change[static_cast<std::size_t>(life.last) + 1];
+    more = plus(more, bytes);
+    less = plus(less, -bytes);
   }
   std::int64_t live = 0;
-  for (std::int64_t delta : change)
-    cost.peak_activation_bytes = std::max(cost.peak_activation_bytes, live += delta);
+  for (std::int64_t delta : change) {
+    live = plus(live, delta);
+    cost.peak_activation_bytes = std::max(cost.peak_activation_bytes, live);
+  }
   return cost;
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "graph/error.h"
+#include "graph/saturating.h"
 
 namespace pollard::graph {
 namespace {
@@ -133,7 +134,7 @@ std::vector<std::int64_t> Value::sizes() const {
 
 std::int64_t Value::numel() const {
   std::int64_t product = 1;
-  for (const Size& size : shape) product *= size.hint;
+  for (const Size& size : shape) product = times(product, size.hint);
   return product;
 }
 

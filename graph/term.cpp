@@ -5,6 +5,7 @@
 #include <array>
 
 #include "graph/error.h"
+#include "graph/saturating.h"
 
 namespace pollard::graph {
 namespace {
@@ -60,7 +61,7 @@ TermId Terms::product(std::span<const TermId> parts) {
   std::vector<TermId> flat;
   std::int64_t total = 1;
   for (TermId part : parts) {
-    total *= size(part);
+    total = times(total, size(part));
     if (size(part) != 1) flatten(part, Kind::Product, flat);
   }
   if (flat.empty()) return axis(1);
@@ -71,7 +72,7 @@ TermId Terms::sum(std::span<const TermId> parts) {
   std::vector<TermId> flat;
   std::int64_t total = 0;
   for (TermId part : parts) {
-    total += size(part);
+    total = plus(total, size(part));
     if (size(part) != 0) flatten(part, Kind::Sum, flat);
   }
   if (flat.empty()) return axis(0);

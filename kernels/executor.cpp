@@ -13,6 +13,7 @@
 #include "graph/error.h"
 #include "kernels/aliases.h"
 #include "kernels/op_call.h"
+#include "kernels/out_of_memory.h"
 
 namespace pollard::kernels {
 namespace {
@@ -164,10 +165,10 @@ class Run {
       const bool done = options_.before_op && options_.before_op(call.op(), op_index, stack);
       if (!done) call.call(stack);
       call.store(std::move(stack), slots_, call_options_);
-    } catch (const c10::OutOfMemoryError& error) {
-      fail(call.op(), "E0504", Exit::Environment, error.what_without_backtrace());
     } catch (const c10::Error& error) {
-      fail(call.op(), "E0412", Exit::Unsupported, error.what_without_backtrace());
+      const bool memory = is_out_of_memory(error);
+      fail(call.op(), memory ? "E0504" : "E0412", memory ? Exit::Environment : Exit::Unsupported,
+           error.what_without_backtrace());
     } catch (const std::domain_error& error) {
       fail(call.op(), "E0412", Exit::Unsupported, error.what());
     }

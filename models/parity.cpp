@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -16,6 +15,8 @@
 #include "graph/error.h"
 #include "models/capture.h"
 #include "models/golden_fill.h"
+#include "models/io/bytes.h"
+#include "models/io/file.h"
 #include "models/registry.h"
 
 namespace pollard::models {
@@ -268,16 +269,8 @@ ParityResult check(const Family* given, std::string_view text, std::string_view 
 }
 
 std::string read_golden(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file)
-    throw UserError({.code = "E0370",
-                     .exit = Exit::BadFile,
-                     .subject = path.string(),
-                     .message = "cannot be read",
-                     .where = {},
-                     .why = {},
-                     .help = {}});
-  return {std::istreambuf_iterator<char>(file), {}};
+  const std::vector<std::byte> bytes = io::read_file(path);
+  return std::string(io::as_text(bytes));
 }
 
 }  // namespace

@@ -10,6 +10,8 @@
 
 #include "graph/error.h"
 #include "models/io/atomic_file.h"
+#include "models/io/bytes.h"
+#include "models/io/file.h"
 
 namespace pollard::pruning {
 namespace {
@@ -47,8 +49,9 @@ std::filesystem::path LatencyTable::default_path() {
 LatencyTable::LatencyTable(std::filesystem::path path) : path_(std::move(path)) {
   std::error_code error;
   if (path_.empty() || !std::filesystem::exists(path_, error)) return;
-  std::ifstream in(path_);
-  const json file = json::parse(in, nullptr, false);
+  constexpr std::uint64_t kLargest = std::uint64_t{256} << 20;
+  const std::vector<std::byte> bytes = models::io::read_file(path_, kLargest);
+  const json file = json::parse(models::io::as_text(bytes), nullptr, false);
   try {
     if (file.at("format") != kFormat) throw std::invalid_argument("format");
     others_ = file.at("machines").get<decltype(others_)>();

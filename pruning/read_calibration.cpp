@@ -3,11 +3,13 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <fstream>
+#include <sstream>
 
 #include "graph/error.h"
 #include "models/data/text_tokens.h"
+#include "models/io/bytes.h"
 #include "models/io/checkpoint.h"
+#include "models/io/file.h"
 #include "models/io/npy.h"
 #include "pruning/calibration.h"
 
@@ -65,8 +67,7 @@ at::Tensor at_length_of(const graph::Value& value, const at::Tensor& tokens) {
 /// Ids, mask and types of one sample a line, to inputs by their names.
 Content read_text(const std::filesystem::path& path, const graph::Program& program,
                   const CalibrationOptions& options) {
-  models::io::open_file(path);  // its messages, where the path is wrong
-  std::ifstream in(path);
+  std::istringstream in(std::string(models::io::as_text(models::io::read_file(path))));
   std::vector<std::string> lines;
   for (std::string line; std::getline(in, line);)
     if (!line.empty() && (options.most == 0 || std::ssize(lines) < options.most)) lines.push_back(line);

@@ -61,7 +61,7 @@ void Metrics::add_loss(double sum, double count) {
 
 void Metrics::add(const Objective& objective, const std::vector<at::Tensor>& outputs, const Target& target,
                   const std::vector<at::Tensor>& inputs, const at::Tensor& reference) {
-  const Loss loss = loss_of({objective.kind, 0}, outputs, target, inputs);
+  const Loss loss = loss_of({objective.kind, 0, objective.data}, outputs, target, inputs);
   add_loss(loss.sum.item<double>(), loss.count);
   const at::Tensor output = outputs[0].detach();
   if (loss.kind == Objective::Kind::CrossEntropy) {

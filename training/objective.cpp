@@ -21,11 +21,11 @@ constexpr std::array<std::pair<std::string_view, Kind>, 6> kNames{{{"auto", Kind
                                                                    {"next-token", Kind::NextToken}}};
 constexpr std::int64_t kIgnored = -100;
 
-[[noreturn]] void misfit(const std::string& message) {
+[[noreturn]] void misfit(const std::string& data, const std::string& message) {
   throw UserError(
       {.code = "E0399",
        .exit = Exit::BadFile,
-       .subject = "targets",
+       .subject = data,
        .message = message,
        .where = {},
        .why = {},
@@ -38,19 +38,22 @@ std::string shape_of(const at::Tensor& tensor) {
   return out;
 }
 
-Loss cross_entropy(const std::pair<at::Tensor, at::Tensor>& rows, double smoothing, Kind kind) {
+Loss cross_entropy(const std::pair<at::Tensor, at::Tensor>& rows, const Objective& objective, Kind kind) {
   const auto& [logits, labels] = rows;
   const at::Tensor counts = labels != kIgnored;
   const at::Tensor wrong = counts & ((labels < 0) | (labels >= logits.size(1)));
   if (wrong.any().item<bool>())
-    misfit("a label lies outside the " + std::to_string(logits.size(1)) + " classes of the network");
-  const at::Tensor sum = at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum, kIgnored, smoothing);
+    misfit(objective.data,
+           "a label lies outside the " + std::to_string(logits.size(1)) + " classes of the network");
+  const at::Tensor sum =
+      at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum, kIgnored, objective.smoothing);
   return {sum, counts.sum().item<double>(), kind};
 }
 
-Loss against_numbers(Kind kind, const at::Tensor& output, const at::Tensor& target) {
+Loss against_numbers(Kind kind, const Objective& objective, const at::Tensor& output,
+                     const at::Tensor& target) {
   if (output.numel() != target.numel())
-    misfit("the network gives " + shape_of(output) + ", the targets are " + shape_of(target));
+    misfit(objective.data, "the network gives " + shape_of(output) + ", the targets are " + shape_of(target));
   const at::Tensor wanted = target.to(output.scalar_type()).view_as(output);
   const auto n = static_cast<double>(output.size(0));
   at::Tensor mean;
@@ -66,9 +69,10 @@ Kind kind_for(const at::Tensor& target) {
 }
 
 Loss against(Kind kind, const Objective& objective, const at::Tensor& output, const at::Tensor& target) {
-  if (kind != Kind::CrossEntropy) return against_numbers(kind, output, target);
-  if (target.is_floating_point()) misfit("cross-entropy takes classes, the targets are numbers");
-  return cross_entropy(as_rows(output, target), objective.smoothing, kind);
+  if (kind != Kind::CrossEntropy) return against_numbers(kind, objective, output, target);
+  if (target.is_floating_point())
+    misfit(objective.data, "cross-entropy takes classes, the targets are numbers");
+  return cross_entropy(as_rows(output, target, objective.data), objective, kind);
 }
 
 }  // namespace
@@ -81,31 +85,35 @@ std::optional<Kind> objective_from_string(std::string_view name) {
 
 std::string_view to_string(Kind kind) { return kNames[static_cast<std::size_t>(kind)].first; }
 
-std::pair<at::Tensor, at::Tensor> as_rows(const at::Tensor& logits, const at::Tensor& labels) {
+std::pair<at::Tensor, at::Tensor> as_rows(const at::Tensor& logits, const at::Tensor& labels,
+                                          const std::string& data) {
   const at::Tensor flat = labels.reshape({-1}).to(at::kLong);
   if (logits.dim() == labels.dim() + 1 &&
       logits.sizes().slice(0, static_cast<std::size_t>(labels.dim())) == labels.sizes())
     return {logits.reshape({-1, logits.size(-1)}), flat};
   if (logits.dim() == labels.dim() + 1 && logits.dim() > 2)
     return {logits.movedim(1, -1).reshape({-1, logits.size(1)}), flat};
-  misfit("the network gives " + shape_of(logits) + ", the labels are " + shape_of(labels));
+  misfit(data, "the network gives " + shape_of(logits) + ", the labels are " + shape_of(labels));
 }
 
-std::pair<at::Tensor, at::Tensor> next_token_rows(const at::Tensor& logits, const at::Tensor& ids) {
+std::pair<at::Tensor, at::Tensor> next_token_rows(const at::Tensor& logits, const at::Tensor& ids,
+                                                  const std::string& data) {
   if (logits.dim() != 3 || ids.dim() != 2 || ids.is_floating_point())
     misfit(
+        data,
         "there are no targets, and the network is no language model: ids in, [n, positions, vocabulary] out");
-  return as_rows(logits.slice(1, 0, logits.size(1) - 1), ids.slice(1, 1));
+  return as_rows(logits.slice(1, 0, logits.size(1) - 1), ids.slice(1, 1), data);
 }
 
 Loss loss_of(const Objective& objective, const std::vector<at::Tensor>& outputs, const Target& target,
              const std::vector<at::Tensor>& inputs) {
-  if (outputs.empty() || !outputs[0].is_floating_point()) misfit("the first output holds no numbers");
+  if (outputs.empty() || !outputs[0].is_floating_point())
+    misfit(objective.data, "the first output holds no numbers");
   const at::Tensor output = outputs[0].to(outputs[0].scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
   const Kind kind = objective.kind == Kind::Auto ? kind_for(target.first) : objective.kind;
   if (kind == Kind::NextToken)
-    return cross_entropy(next_token_rows(output, inputs.at(0)), objective.smoothing, kind);
-  if (!target.first.defined()) misfit("the data has no targets");
+    return cross_entropy(next_token_rows(output, inputs.at(0), objective.data), objective, kind);
+  if (!target.first.defined()) misfit(objective.data, "the data has no targets");
   Loss loss = against(kind, objective, output, target.first);
   if (target.second.defined())
     loss.sum =

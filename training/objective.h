@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -21,7 +22,8 @@ struct Objective {
     NextToken  ///< cross-entropy of output [n, t, vocabulary] at t against the input's id at t + 1
   };
   Kind kind = Kind::Auto;
-  double smoothing = 0;  ///< label smoothing of cross-entropies (Szegedy et al., CVPR 2016)
+  double smoothing = 0;          ///< label smoothing of cross-entropies (Szegedy et al., CVPR 2016)
+  std::string data = "targets";  ///< how messages name what does not fit: the data's file
 };
 std::optional<Objective::Kind> objective_from_string(std::string_view name);
 std::string_view to_string(Objective::Kind kind);
@@ -45,9 +47,11 @@ Loss loss_of(const Objective& objective, const std::vector<at::Tensor>& outputs,
              const std::vector<at::Tensor>& inputs);
 
 /// Logits [n, classes] and labels [n], whatever positions lie between: what cross-entropy and accuracy look at.
-std::pair<at::Tensor, at::Tensor> as_rows(const at::Tensor& logits, const at::Tensor& labels);
+std::pair<at::Tensor, at::Tensor> as_rows(const at::Tensor& logits, const at::Tensor& labels,
+                                          const std::string& data = "targets");
 
 /// The logits and labels of next-token prediction, as rows.
-std::pair<at::Tensor, at::Tensor> next_token_rows(const at::Tensor& logits, const at::Tensor& ids);
+std::pair<at::Tensor, at::Tensor> next_token_rows(const at::Tensor& logits, const at::Tensor& ids,
+                                                  const std::string& data = "targets");
 
 }  // namespace pollard::training

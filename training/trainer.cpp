@@ -203,7 +203,7 @@ EpochReport Trainer::report(double seconds, std::int64_t samples, std::int64_t b
                   .bad = bad};
   if (data_.validation) {
     const EvaluationOptions how{.batch = options_.batch,
-                                .objective = {options_.objective.kind, 0},
+                                .objective = {options_.objective.kind, 0, options_.objective.data},
                                 .skip_bad = options_.skip_bad,
                                 .loaders = options_.loaders,
                                 .autocast = options_.autocast,

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/bench/compare.h"
 
+#include <algorithm>
+#include <utility>
+
+#include "models/io/memory.h"
 #include "pruning/calibration.h"
 
 namespace pollard::cli {
@@ -13,10 +17,28 @@ models::Model at_batch(const AnalysedModel& m, std::optional<std::int64_t> batch
   return model;
 }
 
+double elements(const std::vector<std::int64_t>& shape) {
+  double out = 1;
+  for (const std::int64_t size : shape) out *= static_cast<double>(size);
+  return out;
+}
+
+/// What is known to be needed on the way: the activations of the worst moment grow at least as the first input does.
+void check_memory(const Entry& entry, const models::Model& model, const Shapes& shapes) {
+  const std::vector<const graph::Input*> inputs = model.program.user_inputs();
+  if (shapes.empty() || inputs.empty()) return;
+  const double growth = elements(shapes.front()) /
+                        std::max(1.0, elements(entry.m.model.program[inputs.front()->value].sizes()));
+  const double bytes = static_cast<double>(entry.cost.peak_activation_bytes) * std::max(1.0, growth);
+  models::io::require_memory(static_cast<std::uint64_t>(std::min(bytes, 0x1p62)), entry.m.path,
+                             "try a smaller --batch, or --device cuda");
+}
+
 Contestant contestant(const Entry& entry, const Load& load, Kernels kernels) {
   const models::Model model = at_batch(entry.m, load.batch);
-  return {model,  input_shapes_for(model, load.shapes, load.batch), load.type, load.device, load.seed,
-          kernels};
+  Shapes shapes = input_shapes_for(model, load.shapes, load.batch);
+  if (load.device.is_cpu()) check_memory(entry, model, shapes);
+  return {model, std::move(shapes), load.type, load.device, load.seed, kernels};
 }
 
 BenchRow row_of(const Entry& entry, Kernels kernels, const Timing& timing, const std::string& type) {

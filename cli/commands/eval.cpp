@@ -73,7 +73,7 @@ Figures measure(const std::string& path, const Options& o, training::TrainedMode
   const training::Augmentation augmentation(o.samples.augment);
   Progress progress = context.progress(path, data->size(), "samples");
   const training::EvaluationOptions how{.batch = o.samples.batch,
-                                        .objective = {objective_kind(o.samples), 0},
+                                        .objective = {objective_kind(o.samples), 0, printable(o.paths.back())},
                                         .skip_bad = o.samples.skip_bad,
                                         .loaders = o.samples.loaders,
                                         .autocast = o.samples.amp,

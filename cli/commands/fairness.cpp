@@ -219,6 +219,7 @@ void add_fairness(CommandLine& line) {
                              "pollard fairness plan lm.pt2 --scores s.json --alpha 0.25 --gamma 0.3",
                              "pollard fairness prune lm.pt2 fair.pt2 --scores s.json --alpha 0.25"}},
                [a](Context& context) {
+                 check_text_outputs({a->output, a->csv, a->svg}, {a->model, a->scores}, a->force);
                  if (a->action == "score") return run_score(*a, context);
                  if (a->action == "plan") return run_plan(*a, context);
                  return a->action == "prune" ? run_prune(*a, context) : run_front(*a, context);

@@ -140,6 +140,7 @@ Exit run_inspect(const Options& options, const CommandLine& line, Context& conte
   if (!options.report.empty()) report::check_report_path(options.report, options.force);
   if (!options.report.empty() && options.files.size() > 1)
     throw usage_error("E0206", "--report", "is about one model", "run inspect once for each FILE");
+  check_text_outputs({options.dot}, options.files, options.force);
   if (options.files.empty() && options.input.family.empty())
     throw usage_error("E0204", "inspect", "FILE is required", "or name a built-in network: --family bert");
   if (options.files.empty() && options.lowered)

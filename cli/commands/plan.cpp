@@ -128,6 +128,8 @@ Exit run_sensitivity(const Options& options, const CommandLine& line, Context& c
 
 Exit run_plan(const Options& options, const CommandLine& line, Context& context) {
   if (!options.report.empty()) report::check_report_path(options.report, options.force);
+  check_text_outputs({options.output, options.csv, options.svg}, {options.file, options.plan.calibration},
+                     options.force);
   if (!options.sweep.empty()) return run_sweep(options, line, context);
   if (options.sensitivity) return run_sensitivity(options, line, context);
   auto settings = plan_options(options.plan, "plan", context.globals().seed);

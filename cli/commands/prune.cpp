@@ -188,13 +188,17 @@ Exit run_prune(Options& options, const CommandLine& line, Context& context) {
                        .dry_run = options.dry_run,
                        .force = options.force},
                       context);
-  if (!options.dry_run) models::check_save_path(options.out, {options.in}, options.force);
+  if (!options.dry_run)
+    models::check_save_path(options.out, {options.in, options.plan_file, options.plan.calibration},
+                            options.force);
   AnalysedModel m = load_and_analyse(options.in, options.input);
   if (!options.plan.allow_nonfinite) require_finite(m.model);
   const Samples samples = read_samples(options.plan, m.model);
   Origin origin(m);
   pruning::Plan plan = choose(options, m, samples, origin, context);
   announce(plan, m, context);
+  if (!options.dry_run)
+    models::io::check_disk_space(options.out, static_cast<std::uint64_t>(plan.after.parameter_bytes));
   Outcome outcome = shrink(options, m, std::move(plan), context.globals().seed);
   if (outcome.verification) context.report(verdict_text(*outcome.verification, context.theme()));
   const bool written = !options.dry_run && !(outcome.verification && !outcome.verification->ok);

@@ -14,6 +14,7 @@
 #include "cli/train_report.h"
 #include "cli/ui/format.h"
 #include "models/built_in.h"
+#include "models/io/atomic_file.h"
 #include "models/registry.h"
 #include "training/trainer.h"
 
@@ -28,6 +29,13 @@ models::Model read_model(const TrainArguments& a, bool fresh, Context& context) 
     return models::fresh_model(*chosen.family, chosen.spec_json, context.globals().seed);
   }
   return load_model(a.model, a.input);
+}
+
+/// Of the weights, which is nearly what a file of them takes.
+std::uint64_t bytes_of(const models::Model& model) {
+  std::uint64_t bytes = 0;
+  for (const auto& [name, tensor] : model.weights) bytes += tensor.nbytes();
+  return bytes;
 }
 
 /// The dense parent, when there is one: named, or the network itself before it is pruned on the way.
@@ -56,9 +64,10 @@ Exit run_train(TrainArguments& a, CLI::App& app, bool fresh, Context& context) {
     throw usage_error("E0203", "--device", "training runs on the CPU", "leave it at auto, or say cpu");
   const training::TrainingOptions options = training_options(a, context.globals().seed);
   kernels::Communicator& all = job();
-  if (all.first()) models::check_save_path(a.out, {a.model}, a.force);
+  if (all.first()) models::check_save_path(a.out, {a.model, a.data, a.validation, a.distill}, a.force);
   models::Model model = read_model(a, fresh, context);
   require_finite(model);
+  if (all.first() && !options.prune) models::io::check_disk_space(a.out, bytes_of(model));
   std::optional<training::Parent> parent = read_parent(a, model, options.prune.has_value());
   const training::Data data =
       training::open_data(a.data, a.validation, model.program, data_options(a.samples));

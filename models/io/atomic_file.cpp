@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/io/atomic_file.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -94,11 +95,26 @@ void check_output_path(const std::filesystem::path& output, const std::vector<st
   check_folder(output);
 }
 
+void check_disk_space(const std::filesystem::path& output, std::uint64_t bytes, std::size_t files) {
+  const std::string needs = "needs " + human_bytes(static_cast<double>(bytes)) + "; ";
+  rlimit largest{};
+  if (::getrlimit(RLIMIT_FSIZE, &largest) == 0 && largest.rlim_cur != RLIM_INFINITY &&
+      bytes / files > largest.rlim_cur)
+    refuse("E0501", Exit::Environment, output,
+           needs + "files may have " + human_bytes(static_cast<double>(largest.rlim_cur)) + " here",
+           "raise the limit: ulimit -f");
+  const std::int64_t free = SystemCalls::current().free_bytes(folder_of(output).c_str());
+  if (free >= 0 && bytes > static_cast<std::uint64_t>(free))
+    refuse("E0501", Exit::Environment, output,
+           needs + human_bytes(static_cast<double>(free)) + " are free on its disk",
+           "free some space or write to another disk");
+}
+
 AtomicFile::AtomicFile(const std::filesystem::path& path, Options options)
     : path_(path),
       folder_(folder_of(path)),
       options_(options),
-      calls_(options.calls != nullptr ? options.calls : &SystemCalls::posix()) {
+      calls_(options.calls != nullptr ? options.calls : &SystemCalls::current()) {
   check_output_path(path_, {}, options_.force);
   create_temporary();
   reserve_space();

@@ -21,6 +21,10 @@ namespace pollard::models::io {
 void check_output_path(const std::filesystem::path& output, const std::vector<std::filesystem::path>& inputs,
                        bool force);
 
+/// Refuses an output that its disk (or RLIMIT_FSIZE) cannot hold before any work is done: E0501, Exit::Environment.
+/// `bytes` may be less than the output will have, in so many files; commands call it as soon as they know so much.
+void check_disk_space(const std::filesystem::path& output, std::uint64_t bytes, std::size_t files = 1);
+
 /// A file that appears whole or not at all: bytes go to a temporary file in the same folder, which commit()
 /// makes durable and renames over the final name. Whatever goes wrong before that (a full disk, an exception,
 /// Ctrl-C) removes the temporary and leaves an old file of that name as it was.
@@ -32,7 +36,7 @@ class AtomicFile final : public Writer {
   struct Options {
     bool force = false;               ///< replace an existing file
     std::uint64_t expected_size = 0;  ///< bytes, when known: asked of the disk first, so that it fails early
-    SystemCalls* calls = nullptr;     ///< SystemCalls::posix() when null
+    SystemCalls* calls = nullptr;     ///< SystemCalls::current() when null
   };
 
   AtomicFile(const std::filesystem::path& path, Options options);

@@ -53,6 +53,11 @@ void install_cancel_signals() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction hang_up {};
+  sigaction(SIGHUP, nullptr, &hang_up);
+  if (hang_up.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup ignores it
+  // A file over the size limit is then an error of write(2), which removes the temporary and says so.
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 RemoveIfKilled::RemoveIfKilled(const std::string& path) : slot_(arm(path)) {}

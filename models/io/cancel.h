@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <string>
 
-/// Ctrl-C and SIGTERM as a flag that long loops look at: files are closed and temporaries removed on the way
+/// Ctrl-C, SIGTERM and a closed terminal (SIGHUP) as a flag that long loops look at: files are closed and temporaries removed on the way
 /// out.
 namespace pollard::models::io {
 
-/// Makes SIGINT and SIGTERM set the flag. A second signal ends the process at once, after removing the files
+/// Makes SIGINT, SIGTERM and, where it is not ignored, SIGHUP set the flag; SIGXFSZ is ignored. A second signal ends the process at once, after removing the files
 /// RemoveIfKilled knows of. Call once, from main.
 void install_cancel_signals();
 

@@ -8,6 +8,7 @@
 #include "graph/error.h"
 #include "models/io/bytes.h"
 #include "models/io/convert_help.h"
+#include "models/io/memory.h"
 #include "models/io/safetensors.h"
 #include "models/io/shards.h"
 #include "models/io/state_dict.h"
@@ -38,6 +39,7 @@ std::future<std::string> hash_beside(const std::shared_ptr<const ByteSource>& so
 Checkpoint read_safetensors(const std::shared_ptr<const ByteSource>& source,
                             const CheckpointOptions& options) {
   const SafetensorsReader reader(source, options.lenient);
+  require_memory(source->size(), source->name());
   auto digest = hash_beside(source, options.hash);
   Checkpoint out{.tensors = reader.read_all(), .metadata = reader.metadata(), .format = kSafetensors};
   out.sha256 = digest.get();
@@ -48,6 +50,7 @@ Checkpoint read_torch_zip(const std::shared_ptr<const ByteSource>& source, const
   const TorchArchive archive(source, {.check_crc = options.check_crc});
   StateDict state = find_state_dict(archive, options.key);
   archive.check(state.tensors);
+  require_memory(source->size(), source->name());
   auto digest = hash_beside(source, options.hash);
   std::vector<at::Tensor> tensors = archive.read(state.tensors);
   Checkpoint out{.format = kTorchZip, .ignored = std::move(state.ignored)};
@@ -59,6 +62,9 @@ Checkpoint read_torch_zip(const std::shared_ptr<const ByteSource>& source, const
 
 Checkpoint read_shards(const std::filesystem::path& index, const CheckpointOptions& options) {
   const Shards shards = open_shards(index, options.lenient);
+  std::uint64_t bytes = 0;
+  for (const SafetensorsReader& reader : shards.files) bytes += reader.source().size();
+  require_memory(bytes, printable(index.string()), "prune it from disk to disk: pollard prune --stream");
   Checkpoint out{.metadata = shards.metadata, .format = kShards};
   std::string digests = options.hash ? sha256(*open_file(index)) : "";
   for (const SafetensorsReader& reader : shards.files) {

@@ -15,6 +15,7 @@
 #include "graph/error.h"
 #include "models/io/bytes.h"
 #include "models/io/cancel.h"
+#include "models/io/memory.h"
 #include "models/io/sha256.h"
 #include "models/io/text.h"
 
@@ -166,6 +167,7 @@ std::vector<std::byte> ByteSource::read(std::uint64_t offset, std::uint64_t leng
     std::byte probe{};
     read_at(offset < size() ? size() : offset, {&probe, 1});
   }
+  require_memory(length, name());
   std::vector<std::byte> out(static_cast<std::size_t>(length));
   read_at(offset, out);
   return out;

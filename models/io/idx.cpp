@@ -6,9 +6,11 @@
 #include <cstring>
 
 #include "graph/error.h"
+#include "kernels/executor.h"
 #include "models/io/bytes.h"
 #include "models/io/inflate.h"
 #include "models/io/npy.h"
+#include "models/io/tensor_limits.h"
 
 namespace pollard::models::io {
 namespace {
@@ -51,17 +53,16 @@ at::Tensor read_idx(const ByteSource& source) try {
   Cursor in(file);
   if (in.u8() != 0 || in.u8() != 0) refuse(source.name(), "is no IDX file");
   const at::ScalarType type = type_of(in.u8(), source.name());
-  std::vector<std::int64_t> shape(in.u8());
-  std::uint64_t bytes = c10::elementSize(type);
-  for (std::int64_t& length : shape) {
-    length = big(in);
-    const auto product = checked_mul(bytes, static_cast<std::uint64_t>(length));
-    if (!product || *product > kLimit) refuse(source.name(), "an array of more than 4 GiB");
-    bytes = *product;
-  }
+  std::vector<std::uint64_t> lengths(in.u8());
+  for (std::uint64_t& length : lengths) length = big(in);
+  std::string problem;
+  const auto bytes = tensor_bytes(lengths, kernels::from_scalar_type(type), problem);
+  if (!bytes) refuse(source.name(), "its shape has " + problem);
+  if (*bytes > kLimit) refuse(source.name(), "an array of more than 4 GiB");
+  const std::vector<std::int64_t> shape(lengths.begin(), lengths.end());
   const std::span<const std::byte> data = in.take(in.remaining());
-  if (shape.empty() || data.size() != bytes)
-    refuse(source.name(), "its lengths ask for " + std::to_string(bytes) + " bytes, it holds " +
+  if (shape.empty() || data.size() != *bytes)
+    refuse(source.name(), "its lengths ask for " + std::to_string(*bytes) + " bytes, it holds " +
                               std::to_string(data.size()));
   at::Tensor out = at::empty(shape, type);
   auto* to = static_cast<std::byte*>(out.mutable_data_ptr());

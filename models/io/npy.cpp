@@ -8,8 +8,13 @@
 #include <charconv>
 
 #include "graph/error.h"
+#include "kernels/executor.h"
 #include "models/io/bytes.h"
 #include "models/io/inflate.h"
+#include "models/io/memory.h"
+#include "models/io/tensor_limits.h"
+#include "models/io/tensor_memory.h"
+#include "models/io/text.h"
 
 namespace pollard::models::io {
 namespace {
@@ -71,14 +76,13 @@ std::vector<std::int64_t> shape_of(std::string_view text, const std::string& nam
   return out;
 }
 
-std::uint64_t bytes_of(const std::vector<std::int64_t>& shape, std::uint64_t item, const std::string& name) {
-  std::uint64_t bytes = item;
-  for (std::int64_t length : shape) {
-    const auto product = checked_mul(bytes, static_cast<std::uint64_t>(length));
-    if (!product || *product > kLimit) refuse(name, "an array of more than 4 GiB");
-    bytes = *product;
-  }
-  return bytes;
+std::uint64_t bytes_of(const std::vector<std::int64_t>& shape, at::ScalarType type, const std::string& name) {
+  std::string problem;
+  const auto bytes = tensor_bytes(std::vector<std::uint64_t>(shape.begin(), shape.end()),
+                                  kernels::from_scalar_type(type), problem);
+  if (!bytes) refuse(name, "its shape has " + problem);
+  if (*bytes > kLimit) refuse(name, "an array of more than 4 GiB");
+  return *bytes;
 }
 
 std::vector<std::int64_t> backwards(std::int64_t dims) {
@@ -101,11 +105,12 @@ at::Tensor read_npy(std::span<const std::byte> bytes, const std::string& name) t
   std::vector<std::int64_t> shape = shape_of(after(header, "shape", name), name);
   const bool fortran = after(header, "fortran_order", name).starts_with("True");
   const std::span<const std::byte> data = in.take(in.remaining());
-  if (data.size() != bytes_of(shape, c10::elementSize(type), name))
+  if (data.size() != bytes_of(shape, type, name))
     refuse(name, "its shape does not fit its " + std::to_string(data.size()) + " bytes");
   if (fortran) std::ranges::reverse(shape);
   at::Tensor out = at::empty(shape, type);
   if (!data.empty()) std::memcpy(out.mutable_data_ptr(), data.data(), data.size());
+  check_booleans(out, name, "the array");
   if (fortran) out = out.permute(backwards(out.dim())).contiguous();
   const bool wide = type == at::kUInt16 || type == at::kUInt32 || type == at::kUInt64;
   return wide ? out.to(at::kLong) : out;
@@ -127,12 +132,17 @@ std::map<std::string, at::Tensor> read_npz(const ByteSource& source) try {
   if (directory > all.size()) refuse(source.name(), "its directory lies outside the file");
   Cursor in(all.subspan(directory));
   std::map<std::string, at::Tensor> out;
+  std::uint64_t all_packed = 0, all_unpacked = 0;
   for (std::uint16_t k = 0; k < count; ++k) {
     if (in.u32() != 0x02014b50) refuse(source.name(), "its directory is damaged");
     in.take(6);
     const std::uint16_t method = in.u16();
     in.take(8);
     const std::uint32_t packed = in.u32(), size = in.u32();
+    all_packed += packed, all_unpacked += size;
+    // Entries that share bytes could unpack to any size.
+    if (all_packed > all.size()) refuse(source.name(), "its entries overlap");
+    if (all_unpacked > kLimit) refuse(source.name(), "unpacks to more than 4 GiB");
     const std::uint16_t name_length = in.u16(), extra = in.u16(), comment = in.u16();
     in.take(8);
     const std::uint32_t offset = in.u32();
@@ -147,10 +157,9 @@ std::map<std::string, at::Tensor> read_npz(const ByteSource& source) try {
     const std::string where = source.name() + " (" + name + ")";
     if (name.ends_with(".npy")) name.resize(name.size() - 4);
     if (method != 0 && method != 8) refuse(where, "is packed in an unknown way");
-    if (method == 0)
-      out[name] = read_npy(data, where);
-    else
-      out[name] = read_npy(inflate(data, Deflated::Raw, size, where), where);
+    if (out.contains(name)) refuse(source.name(), "holds " + in_quotes(name) + " twice");
+    require_memory(size, where);
+    out[name] = read_npy(method == 0 ? data : inflate(data, Deflated::Raw, size, where), where);
   }
   return out;
 } catch (const OutOfBytes&) {

@@ -28,6 +28,23 @@ bool is_state_name(std::string_view name) {
   return !name.empty() && name.size() <= 1024 && !has_control_characters(name);
 }
 
+/// What every program keeps (graph::check), as the file's fault: a value is made once, under a name of its own.
+void check_values(JsonReader& reader, const graph::Program& program) {
+  std::set<std::int32_t> made;
+  std::set<std::string_view> names;
+  const auto define = [&](ValueId id, const std::string& by) {
+    reader.at(by);
+    if (!made.insert(id.index).second) reader.fail("value " + in_quotes(program[id].name) + " is made twice");
+    if (!names.insert(program[id].name).second)
+      reader.fail("two values are called " + in_quotes(program[id].name));
+  };
+  for (const graph::Input& input : program.inputs)
+    if (!input.constant) define(input.value, "input " + in_quotes(input.source));
+  for (const graph::Op& op : program.ops)
+    for (const ValueId id : op.outputs) define(id, "node " + in_quotes(op.name));
+  reader.at("");
+}
+
 }  // namespace
 
 std::string module_path(const std::string& stack) {
@@ -62,6 +79,7 @@ graph::Program GraphReader::read() {
   reader_.at("");
   carry_rest();
   read_symbols();
+  check_values(reader_, program_);
   return std::move(program_);
 }
 

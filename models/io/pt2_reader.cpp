@@ -2,6 +2,7 @@
 #include "models/io/pt2_reader.h"
 
 #include "models/io/json_reader.h"
+#include "models/io/memory.h"
 #include "models/io/pt2_graph_reader.h"
 #include "models/io/pt2_sample_inputs.h"
 #include "models/io/pt2_schema.h"
@@ -64,6 +65,7 @@ Model read_pt2(const ZipReader& archive) {
   Model model{.program = read_graph(archive, std::string(kModels) + name + std::string(kJson)),
               .format = "pt2"};
   give_back_free_memory();  // the parsed text is several times the graph's size; the weights come next
+  require_memory(archive.source().size(), archive.name());
   model.weights = pt2::read_weights(archive, name, model.program);
   model.sample_inputs = pt2::read_sample_inputs(archive, name, model.program);
   for (const ZipEntry& extra : archive.entries())

@@ -17,7 +17,7 @@
 namespace pollard::models::io::pt2 {
 namespace {
 
-/// Repeated rows (stride 0) may take more memory than the file has bytes, up to this.
+/// Repeated rows (stride 0) and views that overlap may take more memory than the file has bytes, up to this in all.
 constexpr std::uint64_t kMaxExpansion = std::uint64_t{64} << 20;
 
 struct Payload {
@@ -92,7 +92,7 @@ class WeightsReader {
       check_fits(reader, payload.meta, *entry);
       check_program(reader, payload);
     }
-    materialise(*entry, payloads);
+    materialise(reader, *entry, payloads);
   }
 
   static void check_fits(const JsonReader& reader, const TensorMeta& meta, const ZipEntry& entry) {
@@ -130,7 +130,16 @@ class WeightsReader {
       reader.fail("its stored shape differs from the graph's", "E0361");
   }
 
-  void materialise(const ZipEntry& entry, const std::vector<Payload>& payloads) {
+  void count(JsonReader& reader, const Payload& payload) {
+    bytes_ += static_cast<std::uint64_t>(payload.meta.numel()) * item_size(payload.meta);
+    if (bytes_ <= archive_.source().size() + kMaxExpansion) return;
+    reader.at("weight " + in_quotes(payload.name));
+    reader.fail("it and the ones before take " + std::to_string(bytes_) + " bytes, the file has " +
+                    std::to_string(archive_.source().size()),
+                "E0361");
+  }
+
+  void materialise(JsonReader& reader, const ZipEntry& entry, const std::vector<Payload>& payloads) {
     at::Tensor storage;  // flat, of the first payload's type; read at most once
     std::vector<std::pair<const Payload*, at::Tensor>> made;
     for (const Payload& payload : payloads) {
@@ -140,6 +149,7 @@ class WeightsReader {
         weights_[payload.name] = twin->second;
         continue;
       }
+      count(reader, payload);
       if (!storage.defined()) storage = read_storage(entry, payload.meta);
       const bool alone = std::all_of(payloads.begin(), payloads.end(),
                                      [&](const Payload& p) { return same_view(p.meta, payload.meta); });
@@ -155,10 +165,11 @@ class WeightsReader {
   }
 
   /// The tensor by itself: memory of exactly its size, with its strides where they leave no gap.
-  static at::Tensor view(const at::Tensor& storage, const TensorMeta& meta, bool alone) {
+  at::Tensor view(const at::Tensor& storage, const TensorMeta& meta, bool alone) const {
     const auto type = kernels::to_scalar_type(meta.dtype);
     if (meta.numel() == 0) return at::empty(meta.sizes(), storage.options().dtype(type));
     const at::Tensor typed = storage.scalar_type() == type ? storage : storage.view(type);
+    check_booleans(typed, archive_.name(), "a weight");
     const at::Tensor strided = typed.as_strided(meta.sizes(), meta.stride_hints(), meta.storage_offset);
     const bool whole = alone && strided.is_non_overlapping_and_dense() && strided.numel() == typed.numel();
     return whole ? strided : strided.clone();
@@ -167,6 +178,7 @@ class WeightsReader {
   const ZipReader& archive_;
   graph::Program& program_;
   kernels::Weights weights_;
+  std::uint64_t bytes_ = 0;  ///< of the weights so far
 };
 
 /// Inputs that name a tensor an earlier input names already.

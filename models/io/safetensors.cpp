@@ -9,6 +9,7 @@
 #include "kernels/executor.h"
 #include "models/io/atomic_file.h"
 #include "models/io/bytes.h"
+#include "models/io/memory.h"
 #include "models/io/parallel.h"
 #include "models/io/tensor_limits.h"
 #include "models/io/tensor_memory.h"
@@ -108,6 +109,7 @@ at::Tensor SafetensorsReader::read(const TensorInfo& info) const {
 }
 
 TensorMap SafetensorsReader::read_all() const {
+  require_memory(source_->size(), source_->name());
   std::vector<at::Tensor> read_tensors(header_.tensors.size());
   parallel_for(read_tensors.size(), source_->size(),
                [&](std::size_t i) { read_tensors[i] = read(header_.tensors[i]); });

@@ -19,11 +19,13 @@ void restore_ties(graph::Program& program, const nlohmann::json& ties) {
   for (graph::Input& input : program.inputs)
     if (const auto found = ties.find(input.source); found != ties.end() && found->is_string())
       input.tied_to = *found;
-  // A tie names an earlier input of the same shape, or the file was edited.
+  // A tie names an earlier weight of the same shape and type, or the file was edited.
   for (graph::Input& input : program.inputs) {
     const graph::Input* target = input.tied_to.empty() ? nullptr : program.find_input(input.tied_to);
-    if (!target || target == &input || !target->tied_to.empty() ||
-        program[target->value].sizes() != program[input.value].sizes())
+    const bool earlier = target && target < &input && target->tied_to.empty() && !target->constant &&
+                         target->kind != graph::Input::Kind::User;
+    if (!earlier || program[target->value].sizes() != program[input.value].sizes() ||
+        program[target->value].dtype != program[input.value].dtype)
       input.tied_to.clear();
   }
 }

@@ -2,8 +2,10 @@
 #include "models/io/system_calls.h"
 
 #include <fcntl.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 
@@ -42,9 +44,28 @@ int SystemCalls::sync_folder(const char* path) {
   return result;
 }
 
+std::int64_t SystemCalls::free_bytes(const char* folder) {
+  struct statvfs disk {};
+  if (::statvfs(folder, &disk) != 0) return -1;
+  // The last blocks are the administrator's.
+  const auto blocks = ::geteuid() == 0 ? disk.f_bfree : disk.f_bavail;
+  return static_cast<std::int64_t>(blocks * disk.f_frsize);
+}
+
+namespace {
+std::atomic<SystemCalls*> replaced{nullptr};
+}
+
 SystemCalls& SystemCalls::posix() {
   static SystemCalls calls;
   return calls;
 }
+
+SystemCalls& SystemCalls::current() {
+  SystemCalls* calls = replaced.load();
+  return calls != nullptr ? *calls : posix();
+}
+
+void SystemCalls::replace(SystemCalls* calls) { replaced.store(calls); }
 
 }  // namespace pollard::models::io

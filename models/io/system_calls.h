@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 
 namespace pollard::models::io {
 
@@ -21,8 +22,13 @@ class SystemCalls {
   virtual int rename(const char* from, const char* to, bool replace);
   virtual int unlink(const char* path);
   virtual int sync_folder(const char* path);
+  virtual std::int64_t free_bytes(const char* folder);  ///< on its disk, for this user; -1 where unknown
 
   static SystemCalls& posix();
+  /// What an AtomicFile uses that is not given any: posix(), or what replace() put there.
+  static SystemCalls& current();
+  /// For tests: every file of this process is written by `calls` from here on; null: posix() again.
+  static void replace(SystemCalls* calls);
 };
 
 }  // namespace pollard::models::io

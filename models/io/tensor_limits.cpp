@@ -22,9 +22,10 @@ std::optional<std::uint64_t> tensor_bytes(std::span<const std::uint64_t> shape, 
     empty = empty || dim == 0;
     if (bytes && dim != 0) bytes = checked_mul(*bytes, dim);
   }
-  if (empty) return 0;
+  // Strides are signed, and those of an empty tensor are products too.
+  if (bytes && *bytes > static_cast<std::uint64_t>(INT64_MAX)) bytes.reset();
   if (!bytes) problem = "the product of its dimensions overflows";
-  return bytes;
+  return bytes && empty ? 0 : bytes;
 }
 
 std::string shape_text(std::span<const std::int64_t> shape) {

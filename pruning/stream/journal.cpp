@@ -27,6 +27,13 @@ std::vector<fs::path> journals(const fs::path& folder) {
   return out;
 }
 
+/// null where the object lacks it.
+const nlohmann::json& field(const nlohmann::json& object, const char* name) {
+  static const nlohmann::json none;
+  const auto found = object.find(name);
+  return found == object.end() ? none : *found;
+}
+
 }  // namespace
 
 Journal::Journal(fs::path folder, bool kept, int rank, std::string plan_hash)
@@ -39,12 +46,12 @@ Journal::Journal(fs::path folder, bool kept, int rank, std::string plan_hash)
 void Journal::read(const fs::path& path) {
   const auto bytes = models::io::read_file(path, kLargest);
   const auto json = nlohmann::json::parse(models::io::as_text(bytes), nullptr, false);
-  if (!json.is_object() || json.value("schema", "") != "pollard.stream/1" ||
-      json.value("plan_sha256", "") != plan_hash_ || !json.contains("files") || !json["files"].is_object())
+  if (!json.is_object() || field(json, "schema") != "pollard.stream/1" ||
+      field(json, "plan_sha256") != plan_hash_ || !field(json, "files").is_object())
     return;
   for (const auto& [name, entry] : json["files"].items())
-    if (entry.is_object() && entry.contains("bytes") && entry["bytes"].is_number_unsigned())
-      found_[name] = {entry["bytes"].get<std::uint64_t>(), entry.value("sha256", "")};
+    if (entry.is_object() && field(entry, "bytes").is_number_unsigned() && field(entry, "sha256").is_string())
+      found_[name] = {entry["bytes"].get<std::uint64_t>(), entry["sha256"].get<std::string>()};
 }
 
 std::optional<std::string> Journal::whole(const std::string& name, const fs::path& path) const {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <regex>
+#include <set>
 
 #include "tests/architecture/source_tree.h"
 #include "tests/paths.h"
@@ -112,6 +113,24 @@ TEST(Architecture, MostFilesAndFunctionsAreShort) {
   EXPECT_LE(quantile(function_lines, 0.9), 40u);
   EXPECT_LE(quantile(file_lines, 0.5), 120u);
   EXPECT_LE(quantile(file_lines, 0.9), 300u);
+}
+
+/// A file appears whole or not at all because one class writes them all. Reading goes through models/io/file.h, but for
+/// what the system itself says of itself.
+TEST(Architecture, FilesAreOpenedInOnePlace) {
+  const std::set<std::string> ours{"models/io/system_calls.cpp", "models/io/system_calls.h",
+                                   "models/io/file.cpp"};
+  const std::regex writes(
+      R"(\bofstream\b|\bfopen\b|\bfreopen\b|O_WRONLY|O_RDWR|\bcopy_file\b|(fs|filesystem)::rename\b|[^:\w]::rename\()");
+  const std::regex reads(R"(\bifstream\b|[^:\w]::open\()");
+  const std::set<std::string> of_the_system{"models/io/memory.cpp", "cli/system_info.cpp",
+                                            "pruning/latency_table.cpp"};
+  for (const SourceFile& file : sources()) {
+    if (!is_product(file) || ours.contains(file.path) || file.path == "models/io/atomic_file.cpp") continue;
+    EXPECT_FALSE(std::regex_search(file.text, writes)) << file.path << " writes files by itself";
+    if (!of_the_system.contains(file.path))
+      EXPECT_FALSE(std::regex_search(file.text, reads)) << file.path << " opens files by itself";
+  }
 }
 
 TEST(Architecture, NoFileNamesAPlaceOnSomeonesMachine) {

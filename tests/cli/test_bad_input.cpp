@@ -5,7 +5,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -53,17 +56,36 @@ struct InFolder {
   void expect_only(std::vector<std::string> names) const { EXPECT_EQ(names_in(folder / ""), names); }
 };
 
+/// What this process takes at the most while `run` runs, beyond what it has before; 0 where the system does not say.
+std::int64_t most_memory(const std::function<void()>& run) {
+  const auto status = [](const std::string& name) {
+    std::ifstream file("/proc/self/status");
+    for (std::string word; file >> word;)
+      if (std::int64_t kibibytes = 0; word == name && file >> kibibytes) return kibibytes * 1024;
+    return std::int64_t{0};
+  };
+  std::ofstream("/proc/self/clear_refs") << "5";  // the highest mark is the present one again
+  const std::int64_t before = status("VmRSS:");
+  run();
+  return status("VmHWM:") - before;
+}
+
 class EveryBadFile : public testing::TestWithParam<bad_files::BadFile> {};
 
 TEST_P(EveryBadFile, StopsPruneWithItsCodeAndLeavesNothing) {
   const bad_files::BadFile& bad = GetParam();
   const InFolder place;
   write_text(place.in(bad.name), bad.bytes);
-  const Result result = place.prune(place.in(bad.name));
+  Result result;
+  const auto start = std::chrono::steady_clock::now();
+  const std::int64_t taken = most_memory([&] { result = place.prune(place.in(bad.name)); });
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   EXPECT_EQ(result.exit, static_cast<int>(bad.exit)) << result.err;
   EXPECT_EQ(result.out, "");
   expect_says(result, {"error[" + bad.code + "]", bad.name});
   place.expect_only({bad.name});
+  EXPECT_LT(taken, static_cast<std::int64_t>(bad.bytes.size()) + (std::int64_t{64} << 20));
+  EXPECT_LT(seconds.count(), 5) << "a second on a machine that does nothing else";
 }
 
 /// A torch.export archive is refused as a checkpoint; here it is read as what it is.

@@ -9,10 +9,12 @@
 #include <iterator>
 #include <random>
 #include <span>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "models/io/zip_reader.h"
+#include "models/registry.h"
 #include "tests/bad_files/make_bad_files.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
@@ -23,7 +25,7 @@ namespace fs = std::filesystem;
 using Bytes = std::vector<std::uint8_t>;
 
 constexpr std::size_t kLargestSeed = 1 << 20;
-constexpr int kChangesPerSeed = 400;
+constexpr int kChangesPerSeed = 400;  // unless the list of seeds says otherwise
 constexpr std::size_t kTruncationsPerSeed = 400;
 
 std::size_t runs = 0;
@@ -71,30 +73,90 @@ std::vector<Bytes> entries_of(const std::vector<Bytes>& archives) {
   return seeds;
 }
 
-// A line of the seed list is a file or folder (from tests/), a "text" in quotes, or one of the sets made by code;
-// with " entries" it is what the archives among them hold.
+// The text of a line 'a\n\x00b', with these escapes.
+Bytes unescaped(std::string_view text) {
+  Bytes out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool escape = text[i] == '\\' && i + 1 < text.size();
+    const char c = escape ? text[++i] : text[i];
+    if (escape && c == 'x' && i + 2 < text.size()) {
+      out.push_back(static_cast<std::uint8_t>(std::stoi(std::string(text.substr(i + 1, 2)), nullptr, 16)));
+      i += 2;
+    } else {
+      out.push_back(static_cast<std::uint8_t>(escape && c == 'n' ? '\n' : c));
+    }
+  }
+  return out;
+}
+
+// "COUNT LENGTH": so many seeds of random bytes, for targets that take any bytes as choices.
+std::vector<Bytes> random_seeds(const std::string& numbers) {
+  std::istringstream in(numbers);
+  std::size_t count = 0, length = 0;
+  in >> count >> length;
+  std::mt19937 random(2);
+  std::vector<Bytes> seeds(count, Bytes(length));
+  for (Bytes& seed : seeds)
+    for (std::uint8_t& byte : seed) byte = static_cast<std::uint8_t>(random());
+  return seeds;
+}
+
+// The number of a family, which fuzz_config takes for its name, and each of its small specs.
+std::vector<Bytes> specs() {
+  std::vector<Bytes> seeds;
+  const auto& families = pollard::models::families();
+  for (std::size_t f = 0; f < families.size(); ++f)
+    for (const std::string& spec : families[f].small_specs) {
+      seeds.push_back({static_cast<std::uint8_t>(f)});
+      seeds.back().insert(seeds.back().end(), spec.begin(), spec.end());
+    }
+  return seeds;
+}
+
+bool is_between(const std::string& line, char quote) {
+  return line.size() > 1 && line.front() == quote && line.back() == quote;
+}
+
+// A line of the seed list is a file or folder (from tests/), a "text" in quotes, a 'text with escapes', or one of the sets
+// made by code; with " entries" it is what the archives among them hold, after "prefix X " all begin with that character.
 std::vector<Bytes> seeds_of(const std::string& line, const fs::path& tests) {
   namespace bad = pollard::bad_files;
   constexpr std::string_view kInside = " entries";
+  if (line.starts_with("prefix ") && line.size() > 9) {
+    std::vector<Bytes> seeds = seeds_of(line.substr(9), tests);
+    for (Bytes& seed : seeds) seed.insert(seed.begin(), static_cast<std::uint8_t>(line[7]));
+    return seeds;
+  }
   if (line.ends_with(kInside))
     return entries_of(seeds_of(line.substr(0, line.size() - kInside.size()), tests));
   if (line == "@safetensors") return contents(bad::bad_safetensors());
   if (line == "@zips") return contents(bad::bad_zips());
   if (line == "@good") return contents(bad::good_files());
   if (line == "@pickles") return contents(bad::bad_pickles());
-  if (line.starts_with('"') && line.ends_with('"') && line.size() > 1)
-    return {Bytes(line.begin() + 1, line.end() - 1)};
+  if (line == "@specs") return specs();
+  if (line.starts_with("@random ")) return random_seeds(line.substr(8));
+  if (is_between(line, '\'')) return {unescaped(std::string_view(line).substr(1, line.size() - 2))};
+  if (is_between(line, '"')) return {Bytes(line.begin() + 1, line.end() - 1)};
   return files_at(tests / line);
 }
 
-std::vector<Bytes> read_seeds(const fs::path& list) {
-  std::vector<Bytes> seeds = {{}};
+struct Seeds {
+  std::vector<Bytes> all = {{}};
+  int changes = kChangesPerSeed;
+};
+
+Seeds read_seeds(const fs::path& list) {
+  Seeds out;
   std::ifstream stream(list);
   for (std::string line; std::getline(stream, line);) {
     if (line.empty() || line.starts_with('#')) continue;
-    for (Bytes& seed : seeds_of(line, list.parent_path().parent_path())) seeds.push_back(std::move(seed));
+    if (line.starts_with("changes ")) {
+      out.changes = std::stoi(line.substr(8));
+      continue;
+    }
+    for (Bytes& seed : seeds_of(line, list.parent_path().parent_path())) out.all.push_back(std::move(seed));
   }
-  return seeds;
+  return out;
 }
 
 // Both ends matter: headers are at the front of most formats, a zip's directory is at its back.
@@ -128,13 +190,21 @@ Bytes changed(Bytes bytes, std::mt19937& random) {
 
 }  // namespace
 
+// With a folder as second argument: writes the seeds there, as the corpus of libFuzzer.
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  if (argc < 2) return 2;
+  const Seeds seeds = read_seeds(argv[1]);
+  if (argc == 3) {
+    for (std::size_t i = 0; i < seeds.all.size(); ++i)
+      std::ofstream(fs::path(argv[2]) / std::to_string(i), std::ios::binary)
+          .write(reinterpret_cast<const char*>(seeds.all[i].data()), std::ssize(seeds.all[i]));
+    return 0;
+  }
   std::mt19937 random(1);
-  for (const Bytes& seed : read_seeds(argv[1])) {
+  for (const Bytes& seed : seeds.all) {
     run(seed);
-    run_truncated(seed);
-    for (int change = 0; change < kChangesPerSeed; ++change) run(changed(seed, random));
+    if (seeds.changes == kChangesPerSeed) run_truncated(seed);
+    for (int change = 0; change < seeds.changes; ++change) run(changed(seed, random));
   }
   for (std::size_t byte = 0; byte < 256; ++byte) run({static_cast<std::uint8_t>(byte)});
   std::printf("%zu inputs\n", runs);

@@ -13,6 +13,7 @@ namespace {
 bool is_image(const at::Tensor& x) { return x.dim() == 4; }
 bool is_sequence(const at::Tensor& x) { return x.dim() == 3; }
 bool has_features(const at::Tensor& x) { return x.dim() == 2 || x.dim() == 3; }
+std::int64_t feature_dim(const at::Tensor& x) { return is_image(x) ? 1 : x.dim() - 1; }
 
 }  // namespace
 
@@ -71,13 +72,17 @@ bool RandomNetwork::add(const std::string& name, Step step) {
 bool RandomNetwork::add_random() {
   using Add = bool (RandomNetwork::*)();
   constexpr Add kinds[] = {
-      &RandomNetwork::add_pointwise, &RandomNetwork::add_linear,      &RandomNetwork::add_norm,
-      &RandomNetwork::add_residual,  &RandomNetwork::add_gate,        &RandomNetwork::add_concatenation,
-      &RandomNetwork::add_slice,     &RandomNetwork::add_attention,   &RandomNetwork::add_recurrent,
-      &RandomNetwork::add_mean,      &RandomNetwork::add_transpose,   &RandomNetwork::add_convolution,
-      &RandomNetwork::add_pool,      &RandomNetwork::add_shuffle,     &RandomNetwork::add_flatten,
-      &RandomNetwork::add_tokens,    &RandomNetwork::add_convolution, &RandomNetwork::add_linear,
-      &RandomNetwork::add_residual,
+      &RandomNetwork::add_pointwise,     &RandomNetwork::add_linear,      &RandomNetwork::add_norm,
+      &RandomNetwork::add_residual,      &RandomNetwork::add_gate,        &RandomNetwork::add_concatenation,
+      &RandomNetwork::add_slice,         &RandomNetwork::add_attention,   &RandomNetwork::add_recurrent,
+      &RandomNetwork::add_mean,          &RandomNetwork::add_transpose,   &RandomNetwork::add_convolution,
+      &RandomNetwork::add_pool,          &RandomNetwork::add_shuffle,     &RandomNetwork::add_flatten,
+      &RandomNetwork::add_tokens,        &RandomNetwork::add_convolution, &RandomNetwork::add_linear,
+      &RandomNetwork::add_residual,      &RandomNetwork::add_split,       &RandomNetwork::add_rms_norm,
+      &RandomNetwork::add_table,         &RandomNetwork::add_layer_scale, &RandomNetwork::add_context,
+      &RandomNetwork::add_excitation,    &RandomNetwork::add_stack,       &RandomNetwork::add_product,
+      &RandomNetwork::add_grouped_query, &RandomNetwork::add_padding,     &RandomNetwork::add_halves,
+      &RandomNetwork::add_softmax,
   };
   return (this->*kinds[static_cast<std::size_t>(pick(0, std::ssize(kinds) - 1))])();
 }
@@ -264,6 +269,125 @@ bool RandomNetwork::add_tokens() {
   const std::size_t v = any_value([](const at::Tensor& x) { return is_image(x) && x.size(2) <= 4; });
   if (v == values_.size()) return false;
   return add("tokens", [v](const Values& x) { return x[v].flatten(2).transpose(1, 2); });
+}
+
+bool RandomNetwork::add_split() {
+  const std::size_t v = any_value([](const at::Tensor& x) { return x.size(x.dim() == 4 ? 1 : -1) >= 5; });
+  if (v == values_.size()) return false;
+  const std::int64_t dim = feature_dim(values_[v]), size = values_[v].size(dim), first = pick(2, size - 2);
+  return add("split and join the other way round", [=](const Values& x) {
+    const auto parts = x[v].split_with_sizes({first, size - first}, dim);
+    return at::cat({at::relu(parts[1]), parts[0]}, dim);
+  });
+}
+
+bool RandomNetwork::add_rms_norm() {
+  const std::size_t v = any_value(has_features);
+  if (v == values_.size()) return false;
+  const at::Tensor* w = weight({values_[v].size(-1)});
+  return add("rms_norm", [v, w](const Values& x) {
+    return x[v].mul(at::rsqrt(x[v].pow(2).mean({-1}, true).add(1e-5))).mul(*w);
+  });
+}
+
+bool RandomNetwork::add_table() {
+  const std::size_t v = any_value(is_sequence);
+  if (v == values_.size()) return false;
+  const at::Tensor* w = weight({values_[v].size(1), values_[v].size(2)}, true);
+  return add("add a table of positions", [v, w](const Values& x) { return x[v].add(*w); });
+}
+
+bool RandomNetwork::add_layer_scale() {
+  const std::size_t v = any_value([](const at::Tensor&) { return true; });
+  if (v == values_.size()) return false;
+  const std::int64_t size = values_[v].size(feature_dim(values_[v]));
+  const at::Tensor* w = is_image(values_[v]) ? weight({size, 1, 1}) : weight({size}, true);
+  return pick(0, 1) ? add("scale by a parameter", [v, w](const Values& x) { return x[v].mul(*w); })
+                    : add("shift by a parameter", [v, w](const Values& x) { return x[v].sub(*w); });
+}
+
+bool RandomNetwork::add_context() {
+  const std::size_t v = any_value(is_sequence);
+  if (v == values_.size()) return false;
+  return add("add the mean token to all", [v](const Values& x) {
+    return x[v].add(x[v].mean({1}, true).expand({x[v].size(0), x[v].size(1), x[v].size(2)}));
+  });
+}
+
+bool RandomNetwork::add_excitation() {
+  const std::size_t v = any_value(is_image);
+  if (v == values_.size()) return false;
+  const std::int64_t size = values_[v].size(1), inner = pick(2, 4);
+  const at::Tensor *down = weight({inner, size}), *up = weight({size, inner});
+  return add("squeeze and excitation", [=](const Values& x) {
+    const at::Tensor pooled = x[v].mean({2, 3});
+    const at::Tensor gate = at::sigmoid(at::linear(at::relu(at::linear(pooled, *down)), *up));
+    return x[v].mul(gate.unsqueeze(2).unsqueeze(3));
+  });
+}
+
+bool RandomNetwork::add_stack() {
+  const std::size_t a = any_value([](const at::Tensor&) { return true; });
+  if (a == values_.size()) return false;
+  const std::size_t b = any_value([&](const at::Tensor& x) { return x.sizes() == values_[a].sizes(); });
+  return pick(0, 1) ? add("stack and sum",
+                          [a, b](const Values& x) {
+                            return at::stack({x[a], x[b]}).sum({0});
+                          })
+                    : add("largest of two", [a, b](const Values& x) { return at::maximum(x[a], x[b]); });
+}
+
+bool RandomNetwork::add_product() {
+  const std::size_t v = any_value(has_features);
+  if (v == values_.size()) return false;
+  const at::Tensor* w = weight({values_[v].size(-1), 2 * pick(2, 6)}, true);
+  return pick(0, 1) ? add("matmul", [v, w](const Values& x) { return x[v].matmul(*w); })
+                    : add("einsum", [v, w](const Values& x) {
+                        return at::einsum("...i,io->...o", {x[v], *w});
+                      });
+}
+
+bool RandomNetwork::add_grouped_query() {
+  const std::size_t v = any_value(is_sequence);
+  if (v == values_.size()) return false;
+  const std::int64_t in = values_[v].size(-1), pairs = pick(1, 2), share = pick(1, 3), d = pick(2, 4);
+  const at::Tensor *q = weight({pairs * share * d, in}), *k = weight({pairs * d, in}),
+                   *y = weight({pairs * d, in}), *out = weight({in, pairs * share * d});
+  return add("grouped-query attention", [=](const Values& x) {
+    const std::int64_t b = x[v].size(0), t = x[v].size(1);
+    const at::Tensor queries = at::linear(x[v], *q).view({b, t, pairs * share, d}).transpose(1, 2);
+    const auto shared = [&](const at::Tensor& w) {
+      return at::linear(x[v], w).view({b, t, pairs, d}).transpose(1, 2).repeat_interleave(share, 1);
+    };
+    const at::Tensor scores = queries.matmul(shared(*k).transpose(2, 3)).mul(0.5).softmax(-1);
+    return at::linear(scores.matmul(shared(*y)).transpose(1, 2).reshape({b, t, pairs * share * d}), *out);
+  });
+}
+
+bool RandomNetwork::add_padding() {
+  const std::size_t v = any_value([](const at::Tensor& x) { return x.size(x.dim() == 4 ? 1 : -1) <= 12; });
+  if (v == values_.size()) return false;
+  const bool image = is_image(values_[v]);
+  const std::int64_t more = pick(1, 3);
+  return add("pad with zeros", [=](const Values& x) {
+    return image ? at::constant_pad_nd(x[v], {0, 0, 0, 0, 0, more}) : at::constant_pad_nd(x[v], {more, 0});
+  });
+}
+
+bool RandomNetwork::add_halves() {
+  const std::size_t v = any_value([](const at::Tensor& x) { return has_features(x) && x.size(-1) % 2 == 0; });
+  if (v == values_.size()) return false;
+  const std::int64_t half = values_[v].size(-1) / 2;
+  return add("turn the halves", [v, half](const Values& x) {
+    const at::Tensor turned = at::cat({x[v].slice(-1, half).neg(), x[v].slice(-1, 0, half)}, -1);
+    return x[v].mul(0.6).add(turned.mul(0.8));
+  });
+}
+
+bool RandomNetwork::add_softmax() {
+  const std::size_t v = any_value(has_features);
+  if (v == values_.size()) return false;
+  return add("softmax", [v](const Values& x) { return x[v].softmax(-1); });
 }
 
 models::Result RandomNetwork::forward(const std::vector<at::Tensor>& inputs) {

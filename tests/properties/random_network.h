@@ -14,7 +14,7 @@ namespace pollard::properties {
 
 /// A network nobody designed: 4 to 16 random steps over images, sequences and vectors. Linear, convolution (grouped,
 /// transposed), norms, attention, LSTM and GRU, views, transposes, concatenations, splits, residuals, gates, pooling,
-/// weights used twice. The same seed is the same network.
+/// weights used twice, gates, tables, paddings, stacks. The same seed is the same network.
 class RandomNetwork : public models::Network {
  public:
   explicit RandomNetwork(std::uint64_t seed);
@@ -41,7 +41,9 @@ class RandomNetwork : public models::Network {
   bool add_random();
 
   bool add_pointwise(), add_linear(), add_norm(), add_residual(), add_gate(), add_concatenation(),
-      add_slice();
+      add_slice(), add_split(), add_rms_norm(), add_table(), add_layer_scale(), add_context(),
+      add_excitation(), add_stack(), add_product(), add_grouped_query(), add_padding(), add_halves(),
+      add_softmax();
   bool add_attention(), add_recurrent(), add_mean(), add_transpose();
   bool add_convolution(), add_pool(), add_shuffle(), add_flatten(), add_tokens();
 

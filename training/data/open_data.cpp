@@ -68,7 +68,13 @@ std::unique_ptr<Dataset> read_idx_part(const fs::path& folder, const std::string
                                        const graph::Program& program, const DataOptions& options) {
   const fs::path images = find(folder, part + "-images-idx3-ubyte"),
                  labels = find(folder, part + "-labels-idx1-ubyte");
-  if (images.empty() || labels.empty()) return nullptr;
+  if (images.empty()) return nullptr;
+  if (labels.empty())
+    throw UserError({.code = "E0397",
+                     .exit = Exit::BadFile,
+                     .subject = images.filename().string(),
+                     .message = "has no labels beside it: " + part + "-labels-idx1-ubyte is missing",
+                     .help = "download the file of labels, or name it: --labels FILE"});
   return read_tensors(images, labels, program, options);
 }
 

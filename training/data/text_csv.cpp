@@ -2,10 +2,11 @@
 #include <ATen/ATen.h>
 
 #include <charconv>
-#include <fstream>
+#include <sstream>
 
 #include "graph/error.h"
 #include "models/data/wordpiece.h"
+#include "models/io/bytes.h"
 #include "models/io/file.h"
 #include "training/data/dataset.h"
 
@@ -58,8 +59,7 @@ std::unique_ptr<Dataset> read_text_csv(const std::filesystem::path& file, const 
                      .subject = file.filename().string(),
                      .message = "text needs the vocabulary that turns it into ids",
                      .help = "name the folder of a WordPiece vocabulary: --tokenizer FOLDER"});
-  models::io::open_file(file);  // its messages, where the path is wrong
-  std::ifstream in(file);
+  std::istringstream in(std::string(models::io::as_text(models::io::read_file(file))));
   std::vector<std::string> fields, texts;
   std::vector<std::int64_t> labels;
   std::int64_t record = 0, left_out = 0;

@@ -13,53 +13,16 @@
 #include "models/io/bytes.h"
 #include "models/io/cancel.h"
 #include "tests/bad_files/expect_error.h"
+#include "tests/bad_files/failing_calls.h"
 #include "tests/bad_files/temp_folder.h"
 
 namespace pollard::models::io {
 namespace {
 
 using bad_files::expect_error;
+using bad_files::FailingCalls;
 using bad_files::TempFolder;
 using Names = std::set<std::string>;
-
-/// Fails the n-th call (from 0) with `error`; counts all of them.
-class FailingCalls final : public SystemCalls {
- public:
-  FailingCalls(int failing, int error) : failing_(failing), error_(error) {}
-  int count = 0;
-  std::string failed;
-
-  int open_new(const char* path, mode_t mode) override {
-    return fail("open") ? -1 : SystemCalls::open_new(path, mode);
-  }
-  int allocate(int fd, off_t size) override {
-    return fail("allocate") ? -1 : SystemCalls::allocate(fd, size);
-  }
-  ssize_t write(int fd, const void* bytes, std::size_t size) override {
-    return fail("write") ? -1 : SystemCalls::write(fd, bytes, size);
-  }
-  int sync(int fd) override { return fail("sync") ? -1 : SystemCalls::sync(fd); }
-  int close(int fd) override {
-    const int result = SystemCalls::close(fd);
-    return fail("close") ? -1 : result;
-  }
-  int rename(const char* from, const char* to, bool replace) override {
-    return fail("rename") ? -1 : SystemCalls::rename(from, to, replace);
-  }
-  int sync_folder(const char* path) override {
-    return fail("sync_folder") ? -1 : SystemCalls::sync_folder(path);
-  }
-
- private:
-  bool fail(const char* call) {
-    if (count++ != failing_) return false;
-    failed = call;
-    errno = error_;
-    return true;
-  }
-  int failing_;
-  int error_;
-};
 
 /// Writes at most three bytes at a time.
 class ShortWrites final : public SystemCalls {
@@ -106,9 +69,7 @@ TEST(AtomicFile, WhicheverCallFailsTheOldFileStaysAndNoTemporary) {
       }
       EXPECT_EQ(folder.names(), Names{"m"}) << calls.failed;
       EXPECT_EQ(TempFolder::read(folder / "m"), refused ? "old" : "newconten") << calls.failed;
-      const bool harmless =
-          calls.failed == "sync_folder" || (calls.failed == "allocate" && error != ENOSPC && error != EDQUOT);
-      EXPECT_EQ(refused, !calls.failed.empty() && !harmless) << calls.failed;
+      EXPECT_EQ(refused, !calls.failed.empty() && !calls.harmless()) << calls.failed;
       if (failing >= calls.count) break;
     }
 }
@@ -125,6 +86,22 @@ TEST(AtomicFile, FullDiskIsMetBeforeWriting) {
   FailingCalls calls(1, ENOSPC);
   expect_error("E0501", Exit::Environment, {"reserving space"},
                [&] { write_in_three_parts(folder / "m", calls); });
+}
+
+class FullDisk final : public SystemCalls {
+ public:
+  std::int64_t free_bytes(const char*) override { return 100; }
+};
+
+TEST(DiskSpace, IsAskedForBeforeAnyWork) {
+  const TempFolder folder;
+  EXPECT_NO_THROW(check_disk_space(folder / "m", 1000));
+  FullDisk disk;
+  SystemCalls::replace(&disk);
+  EXPECT_NO_THROW(check_disk_space(folder / "m", 100));
+  expect_error("E0501", Exit::Environment, {"needs 1000", "100", "free on its disk"},
+               [&] { check_disk_space(folder / "m", 1000); });
+  SystemCalls::replace(nullptr);
 }
 
 TEST(AtomicFile, InterruptedCallsAreRepeated) {

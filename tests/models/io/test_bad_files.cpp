@@ -9,6 +9,7 @@
 
 #include "models/io/checkpoint.h"
 #include "models/io/file.h"
+#include "models/io/safetensors.h"
 #include "tests/bad_files/expect_error.h"
 #include "tests/bad_files/make_bad_files.h"
 #include "tests/bad_files/temp_folder.h"
@@ -108,6 +109,16 @@ TEST(Paths, ThatAreNoRegularFilesAreRefusedWithoutWaiting) {
 TEST(Paths, AreEscapedInMessages) {
   const TempFolder folder;
   expect_error("E0302", Exit::BadFile, {"\\x1b[2J.pt"}, [&] { read_checkpoint(folder / "\x1b[2J.pt"); });
+}
+
+TEST(Row34, AFileCutAfterItsHeaderWasReadIsRefused) {
+  const TempFolder folder;
+  const GoodFile good = good_files().front();
+  ASSERT_TRUE(good.name.ends_with(".safetensors"));
+  const auto path = folder.write(good.name, good.bytes);
+  const models::io::SafetensorsReader reader(models::io::open_file(path));
+  std::filesystem::resize_file(path, good.bytes.size() - 1);
+  expect_error("E0304", Exit::BadFile, {"byte offset", "incomplete", good.name}, [&] { reader.read_all(); });
 }
 
 TEST(File, CutWhileItIsReadIsRefused) {
