@@ -7,10 +7,24 @@
 #include "graph/error.h"
 
 namespace pollard::graph {
+namespace {
+
+/// What an argument says and what its op's result is cannot both be true: the file's fault.
+[[noreturn]] void malformed(const Op& op, const std::string& detail) {
+  throw UserError({.code = "E0312",
+                   .exit = Exit::BadFile,
+                   .subject = op.name,
+                   .message = "the graph contradicts itself at " + op.target + ": " + detail,
+                   .where = op.module.empty() ? "node " + op.name : "node " + op.name + " in " + op.module,
+                   .why = "no torch.export archive looks like this; the file was damaged or edited",
+                   .help = "export the network again"});
+}
+
+}  // namespace
 
 const std::vector<TermId>& RewriteContext::terms(std::string_view argument) const {
   const auto id = op_.tensor(argument);
-  POLLARD_CHECK(id, op_.name + " has no tensor argument " + std::string(argument));
+  if (!id) malformed(op_, "no tensor argument " + std::string(argument));
   return terms(*id);
 }
 
@@ -29,7 +43,8 @@ void RewriteContext::resize_list(std::string_view argument, const std::vector<Te
                                  std::size_t first) {
   Arg* arg = op_.find(argument);
   auto* list = arg ? arg->as<Arg::List>() : nullptr;
-  POLLARD_CHECK(list && list->size() <= sizes.size() + first, op_.name + ": " + std::string(argument));
+  if (!list || list->size() > sizes.size() + first)
+    malformed(op_, std::string(argument) + " does not fit the result");
   for (std::size_t i = first; i < list->size(); ++i) (*list)[i] = resized_entry((*list)[i], sizes[i - first]);
 }
 
@@ -37,7 +52,7 @@ Arg RewriteContext::resized_entry(const Arg& entry, TermId term) {
   if (!resized(term)) return entry;
   if (const auto* number = entry.as<std::int64_t>()) return *number == -1 ? entry : Arg(new_size(term));
   const auto* symbolic = entry.as<ValueId>();
-  POLLARD_CHECK(symbolic, op_.name + ": a size is neither a number nor symbolic");
+  if (!symbolic) malformed(op_, "a size is neither a number nor symbolic");
   return scale(*symbolic, new_size(term), old_size(term));
 }
 

@@ -203,7 +203,7 @@ int main(int argc, char** argv) {
   std::mt19937 random(1);
   for (const Bytes& seed : seeds.all) {
     run(seed);
-    if (seeds.changes == kChangesPerSeed) run_truncated(seed);
+    if (seeds.changes >= kChangesPerSeed) run_truncated(seed);
     for (int change = 0; change < seeds.changes; ++change) run(changed(seed, random));
   }
   for (std::size_t byte = 0; byte < 256; ++byte) run({static_cast<std::uint8_t>(byte)});
