@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Normalisations over feature dimensions: pruning one of them is renormalised, statistics are then over kept units.
+#include <algorithm>
 #include <array>
 
 #include "graph/op_rules.h"
@@ -34,7 +35,9 @@ void apply_layer_norm(RuleContext& c, const OpRule&) {
 
 void rewrite_layer_norm(RewriteContext& c) {
   const auto& x = c.terms("input");
-  const std::size_t k = c.op().find("normalized_shape")->as<Arg::List>()->size();
+  const Arg* shape = c.op().find("normalized_shape");
+  const auto* list = shape ? shape->as<Arg::List>() : nullptr;
+  const std::size_t k = list ? std::min(list->size(), x.size()) : 0;
   c.resize_list("normalized_shape", std::vector(x.end() - static_cast<std::ptrdiff_t>(k), x.end()));
 }
 

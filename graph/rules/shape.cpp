@@ -38,10 +38,11 @@ void rewrite_size(RewriteContext& c) {
 
 void rewrite_unflatten(RewriteContext& c) {
   const std::size_t dim = c.wrap(c.op().int_or("dim", 0), c.terms("self").size());
-  const auto* sizes = c.op().find("sizes")->as<Arg::List>();
-  const auto& out = c.out_terms();
-  const auto begin = out.begin() + static_cast<std::ptrdiff_t>(dim);
-  c.resize_list("sizes", std::vector(begin, begin + static_cast<std::ptrdiff_t>(sizes->size())));
+  const Arg* given = c.op().find("sizes");
+  const auto* sizes = given ? given->as<Arg::List>() : nullptr;
+  const std::span<const TermId> rest = std::span(c.out_terms()).subspan(std::min(dim, c.out_terms().size()));
+  const auto parts = rest.first(std::min(rest.size(), sizes ? sizes->size() : 0));
+  c.resize_list("sizes", {parts.begin(), parts.end()});
 }
 
 void apply_squeeze(RuleContext& c, const OpRule&) {
