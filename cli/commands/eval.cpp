@@ -72,12 +72,13 @@ Figures measure(const std::string& path, const Options& o, training::TrainedMode
   if (data->left_out > 0) context.warn(fmt::format("{} corrupt samples were left out", data->left_out));
   const training::Augmentation augmentation(o.samples.augment);
   Progress progress = context.progress(path, data->size(), "samples");
-  const training::EvaluationOptions how{.batch = o.samples.batch,
-                                        .objective = {objective_kind(o.samples), 0, printable(o.paths.back())},
-                                        .skip_bad = o.samples.skip_bad,
-                                        .loaders = o.samples.loaders,
-                                        .autocast = o.samples.amp,
-                                        .progress = [&](std::int64_t done) { progress.update(done); }};
+  const training::EvaluationOptions how{
+      .batch = o.samples.batch,
+      .objective = {objective_kind(o.samples), 0, printable(o.paths.back())},
+      .skip_bad = o.samples.skip_bad,
+      .loaders = o.samples.loaders,
+      .autocast = o.samples.amp,
+      .progress = [&](std::int64_t done) { progress.update(done); }};
   return training::evaluate(network, network.weights(), *data, augmentation, kernels::world(), how, baseline)
       .figures();
 }
