@@ -3,6 +3,10 @@
 #include <ATen/ops/equal.h>
 
 #include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <utility>
 
 #include "graph/error.h"
 #include "models/built_in.h"
@@ -58,6 +62,44 @@ UserError wrong_shapes(const Match& match) {
                     .help = "give the network's specification with --spec, or a file that carries it"});
 }
 
+/// model_type of the Hugging Face configurations that are these families. Others have the same names too: RoBERTa
+/// counts positions from another number, and would run as BERT with wrong results.
+constexpr auto kModelTypes =
+    std::to_array<std::pair<std::string_view, std::string_view>>({{"bert", "bert"},
+                                                                  {"dinov2", "dinov2"},
+                                                                  {"dinov2", "dinov2_with_registers"},
+                                                                  {"gpt2", "gpt2"},
+                                                                  {"gpt_neo", "gpt_neo"},
+                                                                  {"gptj", "gptj"},
+                                                                  {"llama", "llama"},
+                                                                  {"llama", "mistral"},
+                                                                  {"oneformer", "oneformer"}});
+
+/// Refuses a configuration that says that the network is another than the one its names fit.
+void check_model_type(const Family& family, std::string_view config_json) {
+  const auto config = nlohmann::json::parse(config_json, nullptr, false);
+  if (!config.is_object()) return;
+  const auto type = config.find("model_type");
+  if (type == config.end() || !type->is_string()) return;
+  const std::string name = type->get<std::string>();
+  const bool named =
+      std::ranges::any_of(kModelTypes, [&](const auto& pair) { return pair.first == family.name; });
+  const bool known = std::ranges::find(kModelTypes, std::pair<std::string_view, std::string_view>(
+                                                        family.name, name)) != kModelTypes.end();
+  const auto window = config.find("sliding_window");
+  const bool slides = name == "mistral" && window != config.end() && window->is_number();
+  if (!named || (known && !slides)) return;
+  throw UserError(
+      {.code = "E0420",
+       .exit = Exit::Unsupported,
+       .subject = "config.json",
+       .message = "says model_type \"" + io::printable(name) + "\"" +
+                  (slides ? " with a sliding window" : "") + ", which is no built-in family",
+       .why = "the tensors' names fit " + family.name + ", but such a network computes something else",
+       .help = "export the network with torch.export and use the .pt2 file; --family " + family.name +
+               " insists"});
+}
+
 Shapes shapes_of(const Weights& tensors) {
   Shapes::Map map;
   for (const auto& [key, tensor] : tensors) map.emplace(key, tensor.sizes().vec());
@@ -96,6 +138,7 @@ Match choose(const Shapes& shapes, const LoadOptions& options, std::string_view 
   if (!best.wrong_shapes.empty()) throw wrong_shapes(best);
   // Tensors nobody would use are part of another network, unless the user insists on this one.
   if (!best.unexpected.empty() && options.family.empty()) throw no_family(matches);
+  if (options.family.empty()) check_model_type(*best.family, config_json);
   return best;
 }
 

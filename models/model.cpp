@@ -11,6 +11,7 @@
 #include "models/io/pt2_writer.h"
 #include "models/io/safetensors.h"
 #include "models/io/stored_program.h"
+#include "models/onnx/export.h"
 #include "models/registry.h"
 #include "models/settle_sizes.h"
 
@@ -98,18 +99,20 @@ Model load(const fs::path& path, const LoadOptions& options) {
 
 void check_save_path(const fs::path& path, const std::vector<fs::path>& inputs, bool force) {
   io::check_output_path(path, inputs, force);
-  if (path.extension() != ".pt2" && path.extension() != ".safetensors")
+  if (path.extension() != ".pt2" && path.extension() != ".safetensors" && path.extension() != ".onnx")
     throw UserError({.code = "E0226",
                      .exit = Exit::Usage,
                      .subject = path.string(),
                      .message = "the output's extension says no known format",
-                     .help = "end it in .pt2 or .safetensors"});
+                     .help = "end it in .pt2, .safetensors or .onnx"});
 }
 
 void save(const Model& model, const fs::path& path, const SaveOptions& options) {
   check_save_path(path, {}, options.force);
   if (path.extension() == ".pt2")
     io::save_pt2(model, path, options.force);
+  else if (path.extension() == ".onnx")
+    onnx::export_onnx(model, path, {.force = options.force});
   else
     io::save_safetensors(path, tensors_of(model), metadata_of(model), options.force);
 }

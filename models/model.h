@@ -47,7 +47,7 @@ struct SaveOptions {
   bool force = false;  ///< overwrite an existing file
 };
 
-/// Writes by extension (.pt2, .safetensors), atomically: the old file or the whole new one.
+/// Writes by extension (.pt2, .safetensors, .onnx), atomically: the old file or the whole new one.
 void save(const Model& model, const std::filesystem::path& path, const SaveOptions& options = {});
 
 }  // namespace pollard::models

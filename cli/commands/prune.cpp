@@ -222,7 +222,7 @@ void add_prune(CommandLine& line) {
                                          "pollard prune model.pt2 small.safetensors --ratio 0.5 --dry-run"}},
                            [options, &line](Context& context) { return run_prune(*options, line, context); });
   app->add_option("IN", options->in, "the model")->type_name("FILE")->required();
-  app->add_option("OUT", options->out, "the smaller model: .pt2 or .safetensors")
+  app->add_option("OUT", options->out, "the smaller model: .pt2, .safetensors or .onnx")
       ->type_name("FILE")
       ->required();
   add_plan_options(*app, options->plan);

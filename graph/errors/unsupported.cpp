@@ -95,6 +95,22 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "With --stream, a criterion learns sums of powers of the weights and nothing else of them.",
      "error[E0461] --criterion fpgm: reads whole weights, which stay on disk here",
      "Choose magnitude, lamp or random, or leave out --stream."},
+    {"E0470", Exit::Unsupported, "cannot be said in ONNX",
+     "ONNX has a fixed list of ops. The network uses one that is not among them, such as an eigenvalue "
+     "decomposition, or uses one in a way that cannot be written before it runs, such as choosing rows by a "
+     "mask. docs/onnx.md lists them.",
+     "error[E0470] aten.linalg_eigh.default: cannot be exported to ONNX: it has no op for this",
+     "Write .pt2 or .safetensors instead, or replace the op in Python and export again."},
+    {"E0471", Exit::Unsupported, "too large for the element type",
+     "Half precision (f16) ends at 65504. A weight of this network is larger and would become infinite.",
+     "error[E0471] fc.weight: holds numbers that are too large for this element type",
+     "Use --dtype bf16, which has the range of f32."},
+    {"E0472", Exit::Unsupported, "no weights to quantise",
+     "--dtype int8 stores the weights of linear layers as bytes. A weight counts when it is a matrix of "
+     "floats that a "
+     "product reads; convolutions and recurrent layers stay.",
+     "error[E0472] --dtype int8: the network has no linear layer with a float weight of its own",
+     "Use --dtype f16 or bf16, which take every network."},
 });
 
 }  // namespace

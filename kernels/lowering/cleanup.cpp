@@ -50,10 +50,18 @@ bool has_twin(const graph::Program& program, const Op& op) {
   return graph::is_floating(dtype);
 }
 
+constexpr std::array<std::string_view, 4> kDropouts{"dropout", "feature_dropout", "alpha_dropout",
+                                                    "feature_alpha_dropout"};
+
+/// dropout_ writes nothing when nothing is trained.
+bool is_dropout_in_place(const Op& op) {
+  const std::string_view base = op.base_name();
+  return base.ends_with('_') &&
+         std::ranges::find(kDropouts, base.substr(0, base.size() - 1)) != kDropouts.end();
+}
+
 /// Ops whose first argument is their result when nothing is trained.
 bool is_identity(const Lowering& l, const Op& op) {
-  static constexpr std::array<std::string_view, 4> kDropouts{"dropout", "feature_dropout", "alpha_dropout",
-                                                             "feature_alpha_dropout"};
   static constexpr std::array<std::string_view, 6> kConversions{"to",     "_to_copy", "type_as",
                                                                 "expand", "detach",   "alias"};
   if (!op.target.starts_with("aten.") || op.args.empty() || op.outputs.size() != 1) return false;
@@ -73,6 +81,11 @@ std::size_t make_functional(Lowering& l) {
   for (std::size_t i = 0; i < l.program.ops.size(); ++i) {
     Op& op = l.op(i);
     if (!graph::writes(op)) continue;
+    if (is_dropout_in_place(op)) {
+      op.target = functional_target(op);
+      ++places;
+      continue;
+    }
     const auto target = written_value(op);
     if (target && views.alone(*target) && has_twin(l.program, op)) {
       op.target = functional_target(op);

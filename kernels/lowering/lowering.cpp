@@ -23,6 +23,8 @@ void check_names(const LoweringOptions& options) {
 
 std::span<const LoweringRule> lowering_rules() {
   static constexpr auto kRules = std::to_array<LoweringRule>({
+      {"filled-memory", "what is written into fresh memory without looking at an input is computed once",
+       fold_filled_memory},
       {"functional", "in-place ops become ordinary ones where nothing else sees the memory", make_functional},
       {"identities", "dropout, conversions to the same type and other ops that change nothing go",
        drop_identities},

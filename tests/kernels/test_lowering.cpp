@@ -4,9 +4,11 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "graph/error.h"
+#include "graph/program_edit.h"
 #include "kernels/packed_ops.h"
 #include "tests/kernels/support/program_builder.h"
 
@@ -117,6 +119,38 @@ TEST(Lowering, SaysWhatItDid) {
                                                              {"fuse-sums", 2},
                                                              {"channels-last", 1},
                                                              {"reuse-memory", 1}}));
+}
+
+/// A mask written into fresh memory piece by piece, as Swin makes it; `early`: one reader comes before the last piece.
+ProgramBuilder filled_mask(bool early) {
+  ProgramBuilder b;
+  const ValueId x = b.input("x", {4, 4}), mask = b.tensor("mask", {4, 4}), rows = b.tensor("rows", {2, 4}),
+                filled = b.tensor("filled", {2, 4}), y = b.tensor("y", {4, 4}),
+                first = b.tensor("first", {4, 4});
+  b.op("aten.new_zeros.default", {{"self", x}, {"size", graph::Arg::List{std::int64_t{4}, std::int64_t{4}}}},
+       {mask});
+  if (early) b.op("aten.add.Tensor", {{"self", x}, {"other", mask}}, {first});
+  b.op("aten.slice.Tensor",
+       {{"self", mask}, {"dim", std::int64_t{0}}, {"start", std::int64_t{0}}, {"end", std::int64_t{2}}},
+       {rows});
+  b.op("aten.fill_.Scalar", {{"self", rows}, {"value", std::int64_t{3}}}, {filled});
+  b.op("aten.add.Tensor", {{"self", early ? first : x}, {"other", mask}}, {y});
+  b.output(y);
+  return b;
+}
+
+TEST(Lowering, MemoryFilledWithNumbersIsComputedOnce) {
+  const ProgramBuilder b = filled_mask(false);
+  const Lowered lowered = lower_all(b.program, {});
+  EXPECT_EQ(targets(lowered.program), (Targets{"add"}));
+  expect_same(b.program, {}, lowered, {at::randn({4, 4})});
+}
+
+TEST(Lowering, MemoryReadBetweenTwoWritesStaysAsItIs) {
+  const ProgramBuilder b = filled_mask(true);
+  const Lowered lowered = lower_all(b.program, {});
+  EXPECT_TRUE(std::ranges::any_of(lowered.program.ops, graph::writes));
+  expect_same(b.program, {}, lowered, {at::randn({4, 4})});
 }
 
 TEST(Lowering, EveryRuleCanBeSwitchedOff) {

@@ -85,6 +85,19 @@ TEST(LoadFamily, OldNamesAndUnusedBuffersOfBertAreUnderstood) {
   EXPECT_EQ(model.program.find_input("embeddings.position_ids"), nullptr);
 }
 
+TEST(LoadFamily, AConfigurationOfAnotherNetworkWithTheSameNamesIsRefused) {
+  const Weights tensors = checkpoint("bert", kTinyBert);
+  try {
+    load_family(tensors, {}, R"({"num_attention_heads":4,"model_type":"roberta"})");
+    FAIL() << "was taken for BERT";
+  } catch (const UserError& error) {
+    EXPECT_EQ(error.parts().code, "E0420");
+    EXPECT_NE(error.parts().message.find("roberta"), std::string::npos);
+  }
+  EXPECT_NO_THROW(
+      load_family(tensors, {.family = "bert"}, R"({"num_attention_heads":4,"model_type":"roberta"})"));
+}
+
 TEST(LoadFamily, AConfigurationSettlesWhatShapesLeaveOpen) {
   const Weights tensors = checkpoint("bert", kTinyBert);
   EXPECT_NE(load_family(tensors).spec_json.find(R"("num_attention_heads":1)"), std::string::npos);

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+# Target pollard_python: the module _core of the Python package, in build/<preset>/python/pollard beside copies of the
+# package's files, so that PYTHONPATH=build/<preset>/python runs it without installing. pyproject.toml builds the wheel.
+set(POLLARD_PYTHON_MODULE AUTO CACHE STRING "The Python package's module: ON, OFF, or AUTO (when pybind11 is found)")
+set_property(CACHE POLLARD_PYTHON_MODULE PROPERTY STRINGS AUTO ON OFF)
+set(POLLARD_HAVE_PYTHON_MODULE OFF)
+if(NOT POLLARD_PYTHON_MODULE STREQUAL "OFF")
+  find_package(Python QUIET COMPONENTS Interpreter Development.Module)
+  find_package(pybind11 QUIET CONFIG)
+  if(Python_Development.Module_FOUND AND pybind11_FOUND)
+    set(POLLARD_HAVE_PYTHON_MODULE ON)
+  elseif(POLLARD_PYTHON_MODULE STREQUAL "ON")
+    message(FATAL_ERROR "POLLARD_PYTHON_MODULE=ON but pybind11 or Python's headers were not found: install "
+                        "pybind11-dev and python3-dev")
+  endif()
+endif()
+if(NOT POLLARD_HAVE_PYTHON_MODULE)
+  message(STATUS "Python package: OFF (needs pybind11 and Python's headers)")
+  return()
+endif()
+message(STATUS "Python package: ON (Python ${Python_VERSION}, pybind11 ${pybind11_VERSION})")
+
+file(STRINGS "${TORCH_ROOT}/version.py" torch_version REGEX "^__version__ = ")
+string(REGEX REPLACE "^__version__ = '([0-9.]+).*" "\\1" torch_version "${torch_version}")
+pybind11_add_module(pollard_python MODULE NO_EXTRAS python/bindings.cpp)
+target_link_libraries(pollard_python PRIVATE pollard::cli pollard_options)
+target_compile_definitions(pollard_python PRIVATE POLLARD_TORCH_VERSION="${torch_version}")
+set(package_folder "${PROJECT_BINARY_DIR}/python/pollard")
+set_target_properties(pollard_python PROPERTIES OUTPUT_NAME _core LIBRARY_OUTPUT_DIRECTORY "${package_folder}"
+  INSTALL_RPATH "$ORIGIN/../torch/lib")
+if(NOT POLLARD_TESTS)
+  set_target_properties(pollard_python PROPERTIES EXCLUDE_FROM_ALL ON)
+endif()
+file(GLOB package_files CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/python/pollard/*.py*")
+foreach(file IN LISTS package_files)
+  configure_file("${file}" "${package_folder}" COPYONLY)
+endforeach()
+install(TARGETS pollard_python LIBRARY DESTINATION pollard COMPONENT python OPTIONAL)
