@@ -24,6 +24,10 @@ at::Tensor cpu_zeros(const at::Tensor& meta) {
   return at::empty_strided(meta.sizes(), meta.strides(), options).zero_();
 }
 
+at::Tensor to_memory(const at::Tensor& meta) {
+  return at::empty_strided(meta.sizes(), meta.strides(), meta.options().device(at::kCPU)).zero_();
+}
+
 at::Tensor to_meta(const at::Tensor& t) {
   return t.defined() ? at::empty_strided(t.sizes(), t.strides(), t.options().device(at::kMeta)) : t;
 }
@@ -75,7 +79,14 @@ void run_on_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const std::vector<c10::IValue> arguments(stack->end() - static_cast<std::ptrdiff_t>(count), stack->end());
   stack->resize(stack->size() - count);
   torch::jit::Stack inner;
-  for (const c10::IValue& argument : arguments) inner.push_back(to_cpu_argument(argument));
+  for (std::size_t i = 0; i < count; ++i) {
+    // What is written to needs memory of its own, however large: attention at a DINOv2's resolution.
+    const c10::AliasInfo* alias = op.schema().arguments()[i].alias_info();
+    const bool written =
+        alias && alias->isWrite() && arguments[i].isTensor() && is_meta(arguments[i].toTensor());
+    inner.push_back(written ? c10::IValue(to_memory(arguments[i].toTensor()))
+                            : to_cpu_argument(arguments[i]));
+  }
   op.callBoxed(&inner);
   for (std::size_t i = 0; i < inner.size(); ++i)
     stack->push_back(to_meta_result(op.schema(), i, inner[i], arguments));

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/model.h"
 
+#include <algorithm>
+#include <array>
+#include <string_view>
 #include <utility>
 
 #include "graph/error.h"
@@ -11,6 +14,7 @@
 #include "models/io/pt2_writer.h"
 #include "models/io/safetensors.h"
 #include "models/io/stored_program.h"
+#include "models/io/torchscript_writer.h"
 #include "models/onnx/export.h"
 #include "models/registry.h"
 #include "models/settle_sizes.h"
@@ -99,12 +103,13 @@ Model load(const fs::path& path, const LoadOptions& options) {
 
 void check_save_path(const fs::path& path, const std::vector<fs::path>& inputs, bool force) {
   io::check_output_path(path, inputs, force);
-  if (path.extension() != ".pt2" && path.extension() != ".safetensors" && path.extension() != ".onnx")
+  static constexpr std::array<std::string_view, 4> kFormats{".pt2", ".safetensors", ".onnx", ".ts"};
+  if (std::ranges::find(kFormats, path.extension().string()) == kFormats.end())
     throw UserError({.code = "E0226",
                      .exit = Exit::Usage,
                      .subject = path.string(),
                      .message = "the output's extension says no known format",
-                     .help = "end it in .pt2, .safetensors or .onnx"});
+                     .help = "end it in .pt2, .safetensors, .onnx or .ts"});
 }
 
 void save(const Model& model, const fs::path& path, const SaveOptions& options) {
@@ -113,6 +118,8 @@ void save(const Model& model, const fs::path& path, const SaveOptions& options) 
     io::save_pt2(model, path, options.force);
   else if (path.extension() == ".onnx")
     onnx::export_onnx(model, path, {.force = options.force});
+  else if (path.extension() == ".ts")
+    io::save_torchscript(model, path, options.force);
   else
     io::save_safetensors(path, tensors_of(model), metadata_of(model), options.force);
 }

@@ -111,12 +111,12 @@ void add_export(CommandLine& line) {
   CLI::App* app = line.add(
       {.name = "export",
        .section = "Ship",
-       .purpose = "another format, by extension: pt2, safetensors, onnx, dot, json",
+       .purpose = "another format, by extension: pt2, safetensors, onnx, ts, dot, json",
        .examples = {"pollard export model.pt2 model.onnx", "pollard export model.pt2 small.pt2 --dtype int8",
                     "pollard export model.pt2 couplings.dot"}},
       [options](Context& context) { return run_export(*options, context); });
   app->add_option("MODEL", options->model, "the model")->type_name("FILE")->required();
-  app->add_option("OUT", options->out, ".pt2, .safetensors, .onnx, .dot or .json")
+  app->add_option("OUT", options->out, ".pt2, .safetensors, .onnx, .ts, .dot or .json")
       ->type_name("FILE")
       ->required();
   app->add_option("--dtype", options->dtype, "f16, bf16, f32, f64, or int8 weights of linear layers")

@@ -111,6 +111,10 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "product reads; convolutions and recurrent layers stay.",
      "error[E0472] --dtype int8: the network has no linear layer with a float weight of its own",
      "Use --dtype f16 or bf16, which take every network."},
+    {"E0473", Exit::Unsupported, "cannot be written as TorchScript",
+     "The program computes a size in a way that TorchScript has no op for. The format is deprecated; .pt2 "
+     "follows it.",
+     "error[E0473] torch.sym_max: cannot be written as TorchScript", "Write .pt2, or .onnx, instead."},
 });
 
 }  // namespace

@@ -18,8 +18,6 @@ void unary(Translation& t, const OnnxRule& rule) {
 
 void identity(Translation& t, const OnnxRule&) { t.result(t.in_as("self", t.output().dtype)); }
 
-void nothing(Translation&, const OnnxRule&) {}
-
 /// to(device), to(dtype), _to_copy: whatever else they say, an element type is all that arrives.
 void convert(Translation& t, const OnnxRule&) { t.result(t.in_as("self", t.output().dtype)); }
 
@@ -61,8 +59,6 @@ constexpr auto kRules = std::to_array<OnnxRule>({
     {"alias", identity}, {"clone", identity}, {"contiguous", identity}, {"detach", identity}, {"dropout", identity},
     {"lift_fresh_copy", identity}, {"lift_fresh", identity}, {"positive", identity}, {"feature_dropout", identity},
     {"alpha_dropout", identity}, {"to", convert}, {"_to_copy", convert}, {"type_as", convert},
-    {"_assert_async", nothing}, {"_assert_scalar", nothing}, {"_assert_tensor_metadata", nothing},
-    {"sym_constrain_range", nothing}, {"sym_constrain_range_for_size", nothing},
     {"expm1", expm1}, {"isfinite", is_finite}, {"log1p", log1p}, {"rsqrt", rsqrt}, {"square", square},
 });
 // clang-format on

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "graph/error.h"
-#include "graph/program_edit.h"
 #include "kernels/lowering/lowering.h"
+#include "models/checks.h"
 #include "models/onnx/rules.h"
 
 namespace pollard::models::onnx {
@@ -52,7 +52,7 @@ int opset_for(const graph::Program& program) {
 
 OnnxGraph translate(const Model& model) {
   kernels::Lowered simple = simplify(model);
-  graph::remove_dead_ops(simple.program);
+  simple.program = without_checks(std::move(simple.program));
   check_ops(simple.program);
   OnnxGraph graph = Translation(simple.program, simple.weights, opset_for(simple.program)).run();
   for (const auto& [key, text] : model.metadata) graph.metadata[key] = text;
