@@ -31,7 +31,7 @@ set_target_properties(pollard_python PROPERTIES OUTPUT_NAME _core LIBRARY_OUTPUT
 if(NOT POLLARD_TESTS)
   set_target_properties(pollard_python PROPERTIES EXCLUDE_FROM_ALL ON)
 endif()
-file(GLOB package_files CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/python/pollard/*.py*"))
+file(GLOB package_files CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/python/pollard/*.py*")
 foreach(file IN LISTS package_files)
   get_filename_component(name "${file}" NAME)
   configure_file("${file}" "${package_folder}/${name}" COPYONLY)

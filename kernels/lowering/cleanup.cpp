@@ -44,9 +44,11 @@ bool has_twin(const graph::Program& program, const Op& op) {
   const auto &a = twin->schema().arguments(), &b = self->schema().arguments();
   if (!std::ranges::equal(a, b, {}, &c10::Argument::name, &c10::Argument::name)) return false;
   const graph::DType dtype = program[op.outputs[0]].dtype;
-  for (const graph::NamedArg& named : op.args)
+  for (const graph::NamedArg& named : op.args) {
+    if (named.name == "index") continue;  // positions, whatever they are written with
     for (ValueId id : graph::values_in(named.arg))
       if (program[id].kind != graph::Value::Kind::Tensor || program[id].dtype != dtype) return false;
+  }
   return graph::is_floating(dtype);
 }
 

@@ -19,6 +19,10 @@ void check_names(const LoweringOptions& options) {
                        .message = "there is no rule \"" + name + "\""});
 }
 
+bool works_on_memory(const LoweringRule& rule) {
+  return rule.apply == make_functional || rule.apply == fold_filled_memory;
+}
+
 }  // namespace
 
 std::span<const LoweringRule> lowering_rules() {
@@ -50,12 +54,12 @@ Lowered lower(const graph::Program& program, const Weights& weights, const Lower
   Lowering l(program, weights, options);
   Lowered out;
   for (const LoweringRule& rule : lowering_rules()) {
+    // Where ops write to shared memory, the moment a value is read matters: nothing may move.
+    if (!works_on_memory(rule) && std::ranges::any_of(l.program.ops, graph::writes)) break;
     if (options.without.contains(rule.name)) continue;
     const std::size_t places = rule.apply(l);
     l.settle();
     if (places > 0) out.applied.push_back({rule.name, places});
-    // Where ops write to shared memory, the moment a value is read matters: nothing may move.
-    if (std::ranges::any_of(l.program.ops, graph::writes)) break;
   }
   l.drop_unread();
   graph::check(l.program);

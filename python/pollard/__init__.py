@@ -96,7 +96,7 @@ class _Files:
         if isinstance(model, (str, os.PathLike)):
             return os.fspath(model)
         if isinstance(model, torch.export.ExportedProgram):
-            torch.export.save(model, self.path(name))
+            torch.export.save(model, self.path(name), extra_files=getattr(model, "pollard_metadata", None))
             return self.path(name)
         raise TypeError("a model is a torch.export.ExportedProgram or a path, not " + type(model).__name__ +
                         ": torch.export.export(module.eval(), example_inputs) makes one of a module")
@@ -180,13 +180,20 @@ def prune(model: Model, out: str | os.PathLike | None = None, *, speedup: float 
         _run("prune", files.model(model), small, *_arguments(given), progress=progress)
         if out is not None:
             _run("export", small, os.fspath(out), *(["--force"] if options.get("force") else []))
-        return torch.export.load(small)
+        # What travels in the file beside the network is kept with the object: verify() and export() look for the plan.
+        extra = {"pollard.plan": "", "pollard.provenance": ""}
+        program = torch.export.load(small, extra_files=extra)
+        program.pollard_metadata = {name: text for name, text in extra.items() if text}
+        return program
 
 
 def verify(pruned: Model, original: Model, **options: Any) -> dict[str, Any]:
-    """Proves again that a pruned network is its masked original. Raises GateFailed when it is not."""
+    """Proves again that a pruned network is its masked original. Raises GateFailed when it is not.
+
+    The plan is the one inside: of a file that pollard wrote, or of what prune() returned; else `plan="plan.json"`.
+    """
     with _Files() as files:
-        return _run("verify", files.model(pruned, "pruned.pt2"), files.model(original), *_arguments(options))
+        return _run("verify", files.model(pruned, "pruned.pt2"), files.model(original), *_arguments(options))["verify"]
 
 
 def export(model: Model, out: str | os.PathLike, **options: Any) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def test_prune_returns_a_program_that_runs_trains_and_is_stored(program, tmp_pat
         losses.append(loss.item())
     assert losses[-1] < losses[0]
     torch.export.save(small, tmp_path / "small.pt2")
-    assert torch.equal(torch.export.load(tmp_path / "small.pt2").module()(x), pollard.prune(program, speedup=2.0).module()(x))
+    # The module's parameters are the program's: what was trained is what was stored.
+    assert torch.equal(torch.export.load(tmp_path / "small.pt2").module()(x), module(x))
 
 
 @pytest.mark.parametrize("kind", ["tensor", "loader", "dict"])

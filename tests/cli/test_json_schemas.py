@@ -64,6 +64,7 @@ generate gpt2/model.safetensors --ids 15,27,3 --max-tokens 5
 parity golden.json --dtype f64
 export model.pt2 weights.safetensors
 export model.pt2 model.json
+export model.pt2 int8.safetensors --dtype int8
 models
 init gpt2 fresh.safetensors --spec gpt2.json
 devices
@@ -143,6 +144,8 @@ def main():
         run(folder, "prune model.pt2 pruned.safetensors --ratio 0.5")
         for key in ["pollard.plan", "pollard.provenance"]:
             check(json.loads(metadata(folder / "pruned.safetensors")[key]), key, met)
+        text = metadata(folder / "int8.safetensors")["pollard.precision"]
+        check(json.loads(text), "pollard.precision", met)
         known = set(re.findall(r"^## pollard (\S+)$", run(folder, "help-reference"), re.M))
     assert met == set(SCHEMAS), f"never met: {sorted(set(SCHEMAS) - met)}"
     assert known - commands == set(), f"without a line here: {sorted(known - commands)}"

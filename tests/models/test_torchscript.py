@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A few networks as TorchScript: Python's torch.jit.load runs them to the same bits, under the same state dict.
+"""A few networks as TorchScript: Python's torch.jit.load computes the same, under the same state dict.
 
     test_torchscript.py POLLARD
 """
@@ -31,7 +31,7 @@ def check(pollard, path, out):
         got = tensors(script(*given))
     assert len(got) == len(want)
     for a, b in zip(got, want):
-        assert torch.equal(a, b), float((a - b).abs().max())
+        assert (a - b).abs().max() <= 1e-5 * b.abs().max(), float((a - b).abs().max())
     names = set(script.state_dict())
     missing = set(program.state_dict) - names
     assert not missing, missing
