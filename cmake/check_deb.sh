@@ -5,11 +5,12 @@
 set -eu
 package=$1 network=$2
 root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
+trap 'umount "$root/proc" 2>/dev/null || true; rm -rf "$root"' EXIT
 debootstrap --variant=minbase bookworm "$root" ${3:+"$3"} >/dev/null
 cp /etc/resolv.conf "$root/etc/" 2>/dev/null || true
 cp "$package" "$root/pollard.deb"
 cp "$network" "$root/model.pt2"
+mount -t proc proc "$root/proc"  # the loader asks it where the program lies
 chroot "$root" sh -ec 'apt-get install -q -y --no-install-recommends ./pollard.deb >/dev/null
 pollard --version
 pollard prune model.pt2 small.pt2 --ratio 0.5

@@ -111,8 +111,8 @@ void add_export(CommandLine& line) {
   CLI::App* app = line.add(
       {.name = "export",
        .section = "Ship",
-       .purpose = "another format, by extension: pt2, safetensors, onnx, ts, dot, json",
-       .examples = {"pollard export model.pt2 model.onnx", "pollard export model.pt2 small.pt2 --dtype int8",
+       .purpose = "another format: pt2, safetensors, onnx, ts, dot, json",
+       .examples = {"pollard export model.pt2 model.onnx", "pollard export model.pt2 int8.pt2 --dtype int8",
                     "pollard export model.pt2 couplings.dot"}},
       [options](Context& context) { return run_export(*options, context); });
   app->add_option("MODEL", options->model, "the model")->type_name("FILE")->required();

@@ -120,6 +120,15 @@ void index_by_several(Translation& t, const Ints& at, Names indices, std::int64_
   t.result(t.transpose(y, back));
 }
 
+/// x[.., mask, ..]: what a mask of one dimension leaves, as many as the data decides.
+void choose(Translation& t, const graph::Arg::List& items, std::size_t dim) {
+  const auto others =
+      std::ranges::count_if(items, [](const graph::Arg& item) { return item.as<graph::ValueId>(); });
+  const graph::ValueId mask = *items[dim].as<graph::ValueId>();
+  if (others > 1 || t.value(mask).shape.size() != 1) t.refuse("a choice by a mask of several dimensions");
+  t.result(t.node("Compress", {t.in("self"), t.in(mask)}, {{"axis", static_cast<std::int64_t>(dim)}}));
+}
+
 void index(Translation& t, const OnnxRule&) {
   const auto* items = t.op().find("indices")->as<graph::Arg::List>();
   Ints at;
@@ -128,7 +137,7 @@ void index(Translation& t, const OnnxRule&) {
   for (std::size_t i = 0; items && i < items->size(); ++i) {
     const auto* id = (*items)[i].as<graph::ValueId>();
     if (!id) continue;
-    if (t.value(*id).dtype == DType::Bool) t.refuse("a choice by a mask, whose length only the data decides");
+    if (t.value(*id).dtype == DType::Bool) return choose(t, *items, i);
     at.push_back(static_cast<std::int64_t>(i));
     indices.push_back(t.cast(t.in(*id), t.value(*id).dtype, DType::Int64));
     result_rank = std::max(result_rank, static_cast<std::int64_t>(t.value(*id).shape.size()));
