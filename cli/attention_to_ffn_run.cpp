@@ -129,6 +129,7 @@ Exit run_attention_to_ffn(const AttentionArguments& a, Context& context) {
     after.metadata.erase("pollard.plan");
     models::save(after, a.out, {.force = a.force});
   }
+  if (a.compared) a.compared(before, after, figures);
   if (context.json()) context.print_json(to_json(report, figures, a));
   if (a.dry_run) {
     context.report("dry run: nothing written");

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "cli/before_after.h"
 #include "cli/context.h"
 #include "cli/model_input.h"
 #include "graph/error.h"
@@ -19,6 +20,7 @@ struct AttentionArguments {
   int repeat = 20;  ///< timed runs of each network; 0 = do not time
   bool dry_run = false, force = false;
   ModelInput input;
+  CompareHook compared = {};
 };
 
 /// Trains the replacing networks, reports each one's error before and after, size and latency, and writes the result.

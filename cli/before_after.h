@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
+
 #include "cli/context.h"
 #include "graph/cost.h"
 #include "models/model.h"
@@ -12,6 +14,10 @@ struct BeforeAfter {
   graph::Cost before, after;
   double seconds_before = 0, seconds_after = 0;  ///< medians of the latency; 0 = not measured
 };
+
+/// Is given both forms and what they cost, once the result is written.
+using CompareHook =
+    std::function<void(const models::Model& before, const models::Model& after, const BeforeAfter& figures)>;
 
 /// Counts both and times them in turn at the example's shapes, `repeat` runs each on the chosen device; 0 = do not time.
 BeforeAfter compare(const models::Model& before, const models::Model& after, int repeat, Context& context);

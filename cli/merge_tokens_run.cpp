@@ -73,6 +73,7 @@ Exit run_merge_tokens(const MergeTokensArguments& a, Context& context) {
   context.report(fmt::format("outputs   change by {} of their size, with the weights as they are",
                              format_fixed(merged.output_change, 3)));
   if (!a.dry_run) models::save(merged.model, a.out, {.force = a.force});
+  if (a.compared) a.compared(before, merged.model, figures);
   if (context.json()) context.print_json(to_json(merged, figures, a.in, a.dry_run ? "" : a.out));
   if (a.dry_run) {
     context.report("dry run: nothing written");

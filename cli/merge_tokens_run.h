@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "cli/before_after.h"
 #include "cli/context.h"
 #include "cli/model_input.h"
 #include "graph/error.h"
@@ -16,6 +17,7 @@ struct MergeTokensArguments {
   int repeat = 20;  ///< timed runs of each network; 0 = do not time
   bool dry_run = false, force = false;
   ModelInput input;
+  CompareHook compared = {};
 };
 
 /// "r=8" or "r=13,inflect=-1". Throws UserError E0203.

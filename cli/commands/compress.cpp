@@ -13,6 +13,7 @@
 #include "cli/monarch_report.h"
 #include "cli/parse_errors.h"
 #include "cli/prune_outcome.h"
+#include "cli/report/report.h"
 #include "cli/ui/format.h"
 #include "cli/ui/quantity.h"
 #include "cli/ui/text.h"
@@ -23,7 +24,7 @@ namespace pollard::cli {
 namespace {
 
 struct Options {
-  std::string in, out, keep = "0.5", ignore, only, merge_tokens;
+  std::string in, out, keep = "0.5", ignore, only, merge_tokens, report;
   std::int64_t blocks = 4;
   int repeat = 20;
   bool monarch = false, attention = false, dry_run = false, force = false;
@@ -47,13 +48,28 @@ void print(const pruning::MonarchReport& report, const BeforeAfter& m, Context& 
                              format_fixed(report.output_change, 3)));
 }
 
+/// What writes the report, or nothing where none was asked for.
+CompareHook reporter(const Options& options, const CommandLine& line) {
+  if (options.report.empty()) return {};
+  report::check_report_path(options.report, options.force);
+  return [&](const models::Model& before, const models::Model& after, const BeforeAfter& figures) {
+    const AnalysedModel m{
+        .path = options.in, .model = before, .dependencies = graph::analyse(before.program)};
+    const report::Findings findings{.model = m,
+                                    .after = &after,
+                                    .cost_after = &figures.after,
+                                    .output = options.dry_run ? "" : options.out};
+    report::write_report(report::document(findings, line), options.report, options.force);
+  };
+}
+
 /// A network of another form is a program of its own; a file of weights alone would not say so.
 void require_program(const std::string& out) {
   if (out.ends_with(".pt2")) return;
   throw usage_error("E0226", out, "is not a .pt2 file, which alone holds programs", "end the name in .pt2");
 }
 
-Exit run_monarch(const Options& options, Context& context) {
+Exit run_monarch(const Options& options, const CompareHook& compared, Context& context) {
   const pruning::MonarchOptions how = monarch_options(options, context.globals().seed);
   require_program(options.out);
   if (!options.dry_run) models::check_save_path(options.out, {options.in}, options.force);
@@ -77,6 +93,7 @@ Exit run_monarch(const Options& options, Context& context) {
     after.metadata.erase("pollard.plan");
     models::save(after, options.out, {.force = options.force});
   }
+  if (compared) compared(before, after, figures);
   if (context.json())
     context.print_json(to_json(report, figures, options.in, options.dry_run ? "" : options.out));
   if (options.dry_run) {
@@ -90,7 +107,7 @@ Exit run_monarch(const Options& options, Context& context) {
   return Exit::Ok;
 }
 
-Exit run_attention(const Options& o, Context& context) {
+Exit run_attention(const Options& o, const CompareHook& compared, Context& context) {
   require_program(o.out);
   AttentionArguments arguments = o.networks;
   arguments.in = o.in, arguments.out = o.out;
@@ -98,22 +115,25 @@ Exit run_attention(const Options& o, Context& context) {
   arguments.repeat = o.repeat;
   arguments.dry_run = o.dry_run, arguments.force = o.force;
   arguments.input = o.input;
+  arguments.compared = compared;
   return run_attention_to_ffn(arguments, context);
 }
 
-Exit run_compress(const Options& o, Context& context) {
+Exit run_compress(const Options& o, const CommandLine& line, Context& context) {
   if (o.monarch + o.attention + !o.merge_tokens.empty() != 1)
     throw usage_error("E0206", "compress", "takes one form: --monarch, --attention-to-ffn or --merge-tokens",
                       "for example --merge-tokens r=8");
-  if (o.monarch) return run_monarch(o, context);
-  if (o.attention) return run_attention(o, context);
+  const CompareHook compared = reporter(o, line);
+  if (o.monarch) return run_monarch(o, compared, context);
+  if (o.attention) return run_attention(o, compared, context);
   return run_merge_tokens({.in = o.in,
                            .out = o.out,
                            .text = o.merge_tokens,
                            .repeat = o.repeat,
                            .dry_run = o.dry_run,
                            .force = o.force,
-                           .input = o.input},
+                           .input = o.input,
+                           .compared = compared},
                           context);
 }
 
@@ -150,7 +170,7 @@ void add_compress(CommandLine& line) {
                 .examples = {"pollard compress model.pt2 monarch.pt2 --monarch",
                              "pollard compress model.pt2 ffn.pt2 --attention-to-ffn --calib ids.npy",
                              "pollard compress deit.pt2 merged.pt2 --merge-tokens r=8"}},
-               [options](Context& context) { return run_compress(*options, context); });
+               [options, &line](Context& context) { return run_compress(*options, line, context); });
   const auto option = [&](const char* name, auto& value, const char* type, const char* group,
                           const char* text) {
     return app->add_option(name, value, text)->type_name(type)->group(group);
@@ -170,6 +190,7 @@ void add_compress(CommandLine& line) {
   option("--ignore", options->ignore, "GLOBS", "Scope", "leave these weights dense");
   option("--repeat", options->repeat, "N", "More", "timed runs of each model; 0 = do not time")
       ->check(CLI::Range(0, 100000));
+  option("--report", options->report, "FILE", "Safety", "a page with both forms' figures: .html or .json");
   app->add_flag("--dry-run", options->dry_run, "write nothing")->group("Safety");
   app->add_flag("--force", options->force, "replace an existing OUT")->group("Safety");
   add_model_options(*app, options->input);

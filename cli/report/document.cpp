@@ -112,7 +112,10 @@ Json document(const Findings& f, const CommandLine& line) {
       graph::CostModel(m.model.program, m.dependencies).evaluate(graph::full_widths(m.dependencies));
   Json out{{"schema", "pollard.report/1"}, {"tool", tool_name()}, {"command", line.selected()->get_name()}};
   out["model"] = model_part(m);
-  out["cost"] = {{"before", cost_json(dense)}, {"after", f.plan ? cost_json(f.plan->after) : Json()}};
+  out["cost"] = {{"before", cost_json(dense)},
+                 {"after", f.plan         ? cost_json(f.plan->after)
+                           : f.cost_after ? cost_json(*f.cost_after)
+                                          : Json()}};
   out["files"] = files_part(f);
   out["plan"] = plan_part(f);
   out["verify"] = f.outcome && f.outcome->verification ? to_json(*f.outcome->verification) : Json();
@@ -123,7 +126,7 @@ Json document(const Findings& f, const CommandLine& line) {
   out["trade_off"] = trade_off_part(f.trade_off);
   out["sensitivity"] = sensitivity_part(f);
   out["criterion"] = f.plan ? criterion_part(m, f.plan->options) : Json();
-  out["latency"] = latency_part(m.model, f.outcome ? &f.outcome->pruned : nullptr, f.timed_runs);
+  out["latency"] = latency_part(m.model, f.outcome ? &f.outcome->pruned : f.after, f.timed_runs);
   out["network"] = network_part(m, f.plan);
   out["options"] = options_part(line);
   out["versions"] = versions_part();

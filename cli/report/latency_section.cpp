@@ -68,13 +68,13 @@ void bars(Html& html, double before, double after, double longest, bool pair) {
   html.close().close();
 }
 
-void table(Html& html, const std::vector<Row>& rows, bool pair, bool kinds) {
+void table(Html& html, const std::vector<Row>& rows, bool pair, bool kinds, const char* after) {
   double longest = 0;
   for (const Row& row : rows) longest = std::max({longest, row.before, row.after});
   html.open("div", {{"class", "scroll"}}).open("table").open("thead").open("tr").element("th", "operation");
   html.element("th", kinds ? "calls" : "module", {{"class", kinds ? "number" : ""}});
   html.element("th", pair ? "dense" : "time", {{"class", "number"}});
-  if (pair) html.element("th", "pruned", {{"class", "number"}});
+  if (pair) html.element("th", after, {{"class", "number"}});
   html.element("th", "").close().close().open("tbody");
   for (const Row& row : rows) {
     html.open("tr").element("td", row.name, {{"class", "mono name"}});
@@ -100,7 +100,7 @@ void latency_section(Html& html, const Json& document) {
   double before = 0, after = 0;
   for (const Json& op : ops) before += number_or(op["before"], 0), after += number_or(op["after"], 0);
   std::string total =
-      pair ? fmt::format("{} dense, {} pruned ({}x)", format_seconds(before), format_seconds(after),
+      pair ? fmt::format("{} before, {} after ({}x)", format_seconds(before), format_seconds(after),
                          format_fixed(after > 0 ? before / after : 0, 2))
            : format_seconds(before);
   open_section(
@@ -108,9 +108,10 @@ void latency_section(Html& html, const Json& document) {
       fmt::format("Where the time goes on this machine at the example input: {}. The shortest of {} runs of "
                   "every operation, one at a time; pollard bench measures whole networks.",
                   total, latency["runs"].get<int>()));
-  table(html, by_kind(ops), pair, true);
+  const char* smaller = document["plan"].is_null() ? "after" : "pruned";
+  table(html, by_kind(ops), pair, true, smaller);
   html.open("details").element("summary", "The slowest operations");
-  table(html, slowest(ops), pair, false);
+  table(html, slowest(ops), pair, false, smaller);
   html.close().close();
 }
 

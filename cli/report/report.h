@@ -24,6 +24,8 @@ struct Findings {
   const AnalysedModel& model;                 ///< before
   const pruning::Plan* plan = nullptr;        ///< what goes
   const Outcome* outcome = nullptr;           ///< what came of it: verification, repair, the smaller network
+  const models::Model* after = nullptr;       ///< another form of the network that no plan made
+  const graph::Cost* cost_after = nullptr;    ///< of that form
   std::string output;                         ///< the file written, or ""
   int steps = 1;                              ///< the last of so many steps
   std::vector<TradeOffPoint> trade_off = {};  ///< plans at several ratios

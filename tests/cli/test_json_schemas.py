@@ -51,7 +51,7 @@ prune small.pt2 smaller.pt2 --ratio 0.5 --dry-run --no-verify
 prune gpt2/model.safetensors streamed.safetensors --ratio 0.5 --stream
 train model.pt2 data.safetensors trained.pt2 --epochs 2
 finetune small.pt2 data.safetensors tuned.pt2 --epochs 1 --distill model.pt2
-compress model.pt2 monarch.pt2 --monarch --repeat 2
+compress model.pt2 monarch.pt2 --monarch --repeat 2 --report compressed.json
 compress model.pt2 ffn.pt2 --attention-to-ffn --calib ids.safetensors --epochs 2 --repeat 2
 compress deit.pt2 merged.pt2 --merge-tokens r=8 --repeat 2
 fairness score lm.pt2 --prompts p.json --text t.json -o s.json
@@ -139,7 +139,7 @@ def main():
             for text in run(folder, line + " --json").splitlines():
                 check(json.loads(text), line, met)
             commands.add(line.lstrip("!").split()[0])
-        for written in ["report.json", "model.json", "s.json"]:
+        for written in ["report.json", "compressed.json", "model.json", "s.json"]:
             check(json.loads((folder / written).read_text()), written, met)
         run(folder, "prune model.pt2 pruned.safetensors --ratio 0.5")
         for key in ["pollard.plan", "pollard.provenance"]:

@@ -148,6 +148,19 @@ TEST(Report, ShowsCurvesThatWereMeasured) {
   EXPECT_EQ(test::read_text(bare).find("id=\"curves\""), std::string::npos);
 }
 
+TEST(Report, OtherFormsHaveOneToo) {
+  const test::ScopedFolder folder;
+  const std::string json = folder / "r.json";
+  ASSERT_EQ(test::run_cli({"compress", case_path("transenc"), folder / "monarch.pt2", "--monarch", "--repeat",
+                           "0", "--report", json})
+                .exit,
+            0);
+  const auto document = nlohmann::json::parse(test::read_text(json));
+  EXPECT_LT(document["cost"]["after"]["parameters"], document["cost"]["before"]["parameters"]);
+  EXPECT_TRUE(document["plan"].is_null());
+  EXPECT_NE(report::page(document).find("id=\"latency\""), std::string::npos);
+}
+
 TEST(Report, RefusesBadPathsBeforeAnyWork) {
   const test::ScopedFolder folder;
   EXPECT_EQ(test::run_cli({"inspect", "nowhere.pt2", "--report", folder / "r.txt"}).exit, 2);
