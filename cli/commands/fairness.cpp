@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "cli/command_line.h"
@@ -69,6 +70,24 @@ fairness::Scoreboard score(const Arguments& a, const AnalysedModel& m, const Met
   return board;
 }
 
+// Of scores along more axes those that --axis names, in its order: what is measured, and what weights are about.
+void keep_axes(fairness::Scoreboard& board, const std::vector<std::string>& names) {
+  if (names.empty()) return;
+  const fairness::Scoreboard all = board;
+  board.axes.clear();
+  board.bias_whole.clear();
+  board.bias.clear();
+  for (const std::string& name : names) {
+    const auto found = std::ranges::find(all.axes, name);
+    if (found == all.axes.end())
+      throw usage_error("E0203", "--axis", "'" + name + "' is none of the axes that were scored");
+    const auto at = static_cast<std::size_t>(found - all.axes.begin());
+    board.axes.push_back(name);
+    board.bias_whole.push_back(all.bias_whole[at]);
+    board.bias.push_back(all.bias[at]);
+  }
+}
+
 Measured prepare(const Arguments& a, Context& context) {
   const fairness::Share share = fairness::world_share();
   Measured out{
@@ -81,6 +100,7 @@ Measured prepare(const Arguments& a, Context& context) {
                                : fairness::scoreboard_from_json(read_text_file(a.scores), out.model.model,
                                                                 out.model.dependencies, a.scores);
   if (!out.first) return out;
+  if (!a.scores.empty()) keep_axes(out.board, parse_axes(a.axes).names);
   context.report(fmt::format("whole     {} {:.6g}", out.board.performance_name, out.board.performance_whole));
   for (std::size_t i = 0; i < out.board.axes.size(); ++i)
     context.report(fmt::format("          {} bias, {} {:.6g}", out.board.bias_name, out.board.axes[i],

@@ -77,6 +77,20 @@ TEST_F(Fairness, ScoresPlansAndPrunesAnExportedDecoder) {
   EXPECT_EQ(run_cli({"verify", folder_ / "b.pt2", case_path("hf_gpt2")}).exit, 0);
 }
 
+TEST_F(Fairness, ScoresOfMoreAxesServeForFewer) {
+  ASSERT_EQ(run_cli(measured("score", {"-o", folder_ / "both.json"})).exit, 0);
+  ASSERT_EQ(run_cli(measured("score", {"-o", folder_ / "y.json", "--axis", "y"})).exit, 0);
+  const auto planned = [&](const std::string& scores) {
+    return run_json(line("plan", {"--scores", folder_ / scores, "--axis", "y", "--alpha", "0.25"}))["groups"];
+  };
+  EXPECT_EQ(planned("both.json"), planned("y.json"));
+  const auto front = run_cli(
+      measured("front", {"--scores", folder_ / "both.json", "--axis", "y", "--csv", folder_ / "front.csv"}));
+  EXPECT_EQ(front.exit, 0) << front.err;
+  EXPECT_EQ(test::read_text(folder_ / "front.csv").find(",x"), std::string::npos);
+  EXPECT_EQ(run_cli(line("plan", {"--scores", folder_ / "y.json", "--axis", "x"})).exit, 2);
+}
+
 TEST_F(Fairness, JoinsHeadsWithOtherGroupsAndDrawsTheFront) {
   EXPECT_EQ(run_cli(measured("score", {"-o", folder_ / "s.json"})).exit, 0);
   const auto plan =
