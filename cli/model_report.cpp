@@ -68,23 +68,19 @@ std::string more(std::size_t members) { return members > 1 ? fmt::format(" +{}",
 }  // namespace
 
 std::vector<GroupView> group_views(const Program& program, const Dependencies& d) {
-  const graph::CostModel cost(program, d);
-  graph::Widths widths = graph::full_widths(d);
-  const std::int64_t parameters = cost.parameters(widths), macs = cost.macs(widths);
+  const std::vector<graph::Cost> shares = graph::CostModel(program, d).shares();
   std::vector<GroupView> views;
   for (const graph::Group& group : d.groups) {
     const graph::Axis& axis = d.axes[static_cast<std::size_t>(group.axis)];
-    std::int64_t& width = widths[static_cast<std::size_t>(group.axis)];
-    width = 0;
+    const graph::Cost& share = shares[static_cast<std::size_t>(group.axis)];
     views.push_back({.id = group.id,
                      .axis = group.axis,
                      .units = axis.size,
-                     .parameters = parameters - cost.parameters(widths),
-                     .macs = macs - cost.macs(widths),
+                     .parameters = share.parameters,
+                     .macs = share.macs,
                      .renormalised = axis.renormalised,
                      .role = axis.role,
                      .members = axis.members});
-    width = axis.size;
   }
   return views;
 }

@@ -48,9 +48,9 @@ kernels::Communicator* job() { return kernels::launched_processes() > 1 ? &kerne
 bool speaks() { return !job() || job()->first(); }
 
 void check_arguments(const StreamArguments& a) {
-  if (!a.plan.calibration.empty())
-    throw usage_error("E0206", "--stream", "does not go with --calib",
-                      "samples run through the whole network, which must be in memory");
+  if (!a.plan.calibration.empty() && job())
+    throw usage_error("E0206", "--calib", "does not go with --stream under mpirun",
+                      "samples pass through one part of the network after the other: run one process");
   if (!a.plan.file_size.empty())
     throw usage_error("E0206", "--stream", "does not go with --file-size", "give --params");
   if (!a.plan.latency.empty() || a.plan.round_to == "auto")
@@ -68,7 +68,9 @@ pruning::Plan choose(const StreamArguments& a, const AnalysedModel& m, pruning::
                      std::uint64_t seed) {
   if (!a.plan_file.empty())
     return pruning::plan_from_json(read_text_file(a.plan_file), m.model, m.dependencies);
-  return pruning::make_plan(m.model, m.dependencies, plan_options(a.plan, "prune", seed), nullptr, &sums);
+  const auto samples = read_samples(a.plan, m.model);
+  return pruning::make_plan(m.model, m.dependencies, plan_options(a.plan, "prune", seed),
+                            samples ? &*samples : nullptr, &sums);
 }
 
 /// What the first file of the result says beside its tensors.
@@ -96,6 +98,8 @@ void report_written(const StreamArguments& a, const models::StoredCheckpoint& ch
       fmt::format("verify    {} random slices equal the original's bytes", report.slices_compared));
   if (report.resumed > 0)
     context.report(fmt::format("resumed   {} of {} files were whole already", report.resumed, report.files));
+  if (!a.plan.calibration.empty())
+    context.report("repair    not done: it runs the whole network, which stays on disk");
   context.report(fmt::format("wrote     {}  {} -> {}  (plan {} inside)", a.out,
                              format_bytes(static_cast<double>(checkpoint.bytes())),
                              format_bytes(static_cast<double>(written.bytes)), hash.substr(0, 12)));
@@ -146,12 +150,17 @@ Written write(const StreamArguments& a, const models::StoredCheckpoint& checkpoi
 Exit run_stream(const StreamArguments& a, Context& context) {
   check_arguments(a);
   pruning::StreamOptions options{
-      .memory_bytes = static_cast<std::uint64_t>(parse_count(a.memory, "--memory")), .job = job()};
+      .memory_bytes = static_cast<std::uint64_t>(parse_count(a.memory, "--memory")),
+      .spill_folder = std::filesystem::absolute(a.out).lexically_normal().parent_path(),
+      .job = job()};
   const models::StoredCheckpoint checkpoint = models::open_stored(a.in, load_options(a.input));
   if (!a.dry_run && !checkpoint.sharded()) models::check_save_path(a.out, {a.in}, a.force);
   AnalysedModel m{
       .path = a.in, .model = checkpoint.model, .dependencies = graph::analyse(checkpoint.model.program)};
-  std::unique_ptr<Meter> meter = std::make_unique<Meter>(context, "score", checkpoint.bytes(), speaks());
+  // Samples need the weights once, hashing the files once more.
+  const std::uint64_t total =
+      checkpoint.bytes() * (a.plan.calibration.empty() || !a.plan_file.empty() ? 1 : 2);
+  std::unique_ptr<Meter> meter = std::make_unique<Meter>(context, "score", total, speaks());
   options.progress = [&](std::uint64_t bytes) { meter->add(bytes); };
   pruning::StreamedSums sums(checkpoint, m.dependencies, options);
   // A plan from a file must be this checkpoint's: its hash is known once the files have been read.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 #include <string_view>
+#include <utility>
 
 #include "graph/saturating.h"
 
@@ -184,6 +185,38 @@ Cost CostModel::evaluate(const Widths& widths) const {
     cost.peak_activation_bytes = std::max(cost.peak_activation_bytes, live);
   }
   return cost;
+}
+
+void CostModel::collect_axes(std::int32_t index, std::vector<AxisIndex>& axes) const {
+  const Node& node = nodes_[static_cast<std::size_t>(index)];
+  if (node.kind == Node::Kind::Width) axes.push_back(static_cast<AxisIndex>(node.value));
+  for (std::int32_t i = node.first; i < node.first + node.count; ++i)
+    collect_axes(children_[static_cast<std::size_t>(i)], axes);
+}
+
+/// `widths` come back as they were.
+void CostModel::add_shares(const Monomial& monomial, Widths& widths, std::int64_t Cost::*part,
+                           std::vector<Cost>& out) const {
+  std::vector<AxisIndex> axes;
+  for (const std::int32_t factor : monomial.factors) collect_axes(factor, axes);
+  std::ranges::sort(axes);
+  axes.erase(std::ranges::unique(axes).begin(), axes.end());
+  const std::int64_t full = eval(monomial, widths);
+  for (const AxisIndex axis : axes) {
+    const std::int64_t width = std::exchange(widths[static_cast<std::size_t>(axis)], 0);
+    out[static_cast<std::size_t>(axis)].*part += full - eval(monomial, widths);
+    widths[static_cast<std::size_t>(axis)] = width;
+  }
+}
+
+std::vector<Cost> CostModel::shares() const {
+  Widths widths = full_widths(dependencies_);
+  std::vector<Cost> out(dependencies_.axes.size());
+  for (const Monomial& m : stored_)
+    if (program_.inputs[static_cast<std::size_t>(m.owner)].kind == Input::Kind::Parameter)
+      add_shares(m, widths, &Cost::parameters, out);
+  for (const Monomial& m : macs_) add_shares(m, widths, &Cost::macs, out);
+  return out;
 }
 
 }  // namespace pollard::graph

@@ -28,6 +28,9 @@ class CostModel {
   /// MACs of each op, by op index.
   std::vector<std::int64_t> macs_by_op(const Widths& widths) const;
   Cost evaluate(const Widths& widths) const;
+  /// Parameters and MACs that each axis has a part in: what goes when all of its units and no others do. By axis index;
+  /// takes time in the sizes of what the axes are in, not in axes times ops.
+  std::vector<Cost> shares() const;
 
  private:
   /// A term flattened for evaluation: a product of sums of products ... of constants and axis widths.
@@ -49,6 +52,9 @@ class CostModel {
   Monomial compile(std::int64_t coefficient, const std::vector<TermId>& terms, std::int32_t owner);
   std::int64_t eval(std::int32_t node, const Widths& widths) const;
   std::int64_t eval(const Monomial& monomial, const Widths& widths) const;
+  void collect_axes(std::int32_t node, std::vector<AxisIndex>& axes) const;
+  void add_shares(const Monomial& monomial, Widths& widths, std::int64_t Cost::*part,
+                  std::vector<Cost>& out) const;
   void compile_stored();
   void compile_activations();
 

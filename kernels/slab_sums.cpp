@@ -38,14 +38,16 @@ struct Sums {
   std::vector<double> rows, columns;
 };
 
-using SumRows = void (*)(const float*, std::int64_t, std::int64_t, double*, double*);
+template <class T>
+using SumRows = void (*)(const T*, std::int64_t, std::int64_t, double*, double*);
 
-SumRows rows_summer(bool squares) {
+template <class T>
+SumRows<T> rows_summer(bool squares) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f")) return squares ? avx512::sum_rows<2> : avx512::sum_rows<1>;
-  if (__builtin_cpu_supports("avx2")) return squares ? avx2::sum_rows<2> : avx2::sum_rows<1>;
+  if (__builtin_cpu_supports("avx512f")) return squares ? avx512::sum_rows<2, T> : avx512::sum_rows<1, T>;
+  if (__builtin_cpu_supports("avx2")) return squares ? avx2::sum_rows<2, T> : avx2::sum_rows<1, T>;
 #endif
-  return squares ? portable::sum_rows<2> : portable::sum_rows<1>;
+  return squares ? portable::sum_rows<2, T> : portable::sum_rows<1, T>;
 }
 
 /// Folds a row of [columns, inner] sums over inner.
@@ -55,6 +57,7 @@ void add_columns(const std::vector<double>& elements, std::int64_t inner, std::v
       columns[c] += elements[c * static_cast<std::size_t>(inner) + static_cast<std::size_t>(k)];
 }
 
+template <class T>
 Sums sum_rows_and_columns(const at::Tensor& weight, bool want_columns, bool squares) {
   const std::int64_t rows = weight.size(0), columns = weight.dim() > 1 ? weight.size(1) : 1,
                      length = weight.numel() / rows;
@@ -62,8 +65,8 @@ Sums sum_rows_and_columns(const at::Tensor& weight, bool want_columns, bool squa
   const std::int64_t blocks = (rows + block - 1) / block;
   Sums sums{.rows = std::vector<double>(static_cast<std::size_t>(rows)), .columns = {}};
   std::vector<std::vector<double>> partial(static_cast<std::size_t>(want_columns ? blocks : 0));
-  const float* data = weight.const_data_ptr<float>();
-  const SumRows sum_rows = rows_summer(squares);
+  const T* data = weight.const_data_ptr<T>();
+  const SumRows<T> sum_rows = rows_summer<T>(squares);
   at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t b = begin; b < end; ++b) {
       const std::int64_t first = b * block, count = std::min(block, rows - first);
@@ -80,6 +83,14 @@ Sums sum_rows_and_columns(const at::Tensor& weight, bool want_columns, bool squa
   return sums;
 }
 
+Sums sum_rows_and_columns(const at::Tensor& weight, bool want_columns, bool squares) {
+  switch (weight.scalar_type()) {
+    case at::kBFloat16: return sum_rows_and_columns<c10::BFloat16>(weight, want_columns, squares);
+    case at::kHalf: return sum_rows_and_columns<c10::Half>(weight, want_columns, squares);
+    default: return sum_rows_and_columns<float>(weight, want_columns, squares);
+  }
+}
+
 /// Any dtype, dimension and power, through f64.
 std::vector<double> general_sums(const at::Tensor& weight, std::int64_t dim, double p) {
   at::Tensor x = weight.detach().to(at::kDouble).abs();
@@ -93,8 +104,10 @@ std::vector<double> general_sums(const at::Tensor& weight, std::int64_t dim, dou
 
 std::vector<std::vector<double>> slab_power_sums(const at::Tensor& weight, std::span<const std::int64_t> dims,
                                                  double p) {
-  const bool fast = weight.scalar_type() == at::kFloat && weight.is_contiguous() && weight.is_cpu() &&
-                    weight.dim() > 0 && weight.numel() > 0 && (p == 1 || p == 2);
+  const at::ScalarType type = weight.scalar_type();
+  const bool fast = (type == at::kFloat || type == at::kBFloat16 || type == at::kHalf) &&
+                    weight.is_contiguous() && weight.is_cpu() && weight.dim() > 0 && weight.numel() > 0 &&
+                    (p == 1 || p == 2);
   const bool low = std::ranges::any_of(dims, [](std::int64_t d) { return d < 2; });
   Sums sums;
   if (fast && low) {

@@ -35,27 +35,22 @@ class Pass {
 
   /// False when the group must wait for the next pass.
   bool take(std::size_t group) {
-    const graph::Dependencies& d = context_.dependencies;
-    std::vector<Consumer> consumers = consumers_of(d, group, all_);
-    double more = 0;
-    std::set<std::string> fresh;
-    for (const Consumer& c : consumers) {
-      const Contraction& contraction = all_[c.observed];
-      if (!inputs_.contains(contraction.input) && fresh.insert(contraction.input).second)
-        more += bytes_needed(contraction, context_.model.program, d, options_.full);
-    }
-    if (!groups_.empty() && bytes_ + more > static_cast<double>(options_.memory) * 1048576) return false;
-    bytes_ += more;
-    inputs_.merge(fresh);
-    for (Consumer& c : consumers) {
-      const auto [found, added] = place_.try_emplace(c.observed, wanted_.size());
-      if (added) wanted_.push_back(all_[c.observed]);
-      c.observed = found->second;
-    }
-    const auto units = static_cast<std::size_t>(d.axes[static_cast<std::size_t>(d.groups[group].axis)].size);
-    groups_.push_back(
-        {.index = group, .units = units, .consumers = std::move(consumers), .statistics = nullptr});
+    Need need = need_of(group);
+    if (!groups_.empty() && bytes_ + need.moments > memory()) return false;
+    add(group, std::move(need));
     return true;
+  }
+
+  /// For a pass over stored weights: a group whose moments and weights are too much by themselves is not judged.
+  void take_or_refuse(std::size_t group) {
+    Need need = need_of(group);
+    const double bytes = need.moments + need.weights;
+    const std::size_t layers = need.consumers.size();
+    const bool fits = bytes <= memory();
+    add(group, fits ? std::move(need) : Need{});
+    if (!fits)
+      groups_.back().unjudged = fmt::format(
+          "{} layers read it: their weights and moments need {:.0f} MiB at once", layers, bytes / 1048576);
   }
 
   /// Returns the bytes of the moments.
@@ -69,7 +64,97 @@ class Pass {
     return statistics->bytes;
   }
 
+  /// Visits each group once its last consumer has run, then lets its moments go. Returns the most bytes of moments there were.
+  double run_by_parts(const std::function<void(const GroupStatistics&)>& visit) {
+    std::vector<bool> visited(groups_.size(), false);
+    double most = 0;
+    const auto part_done = [&](Statistics& so_far, std::size_t ops) {
+      most = std::max(most, held_bytes(so_far));
+      std::set<std::size_t> wanted;  // contractions of groups that still wait
+      for (std::size_t g = 0; g < groups_.size(); ++g) {
+        if (visited[g]) continue;
+        const bool ready = std::ranges::all_of(
+            groups_[g].consumers, [&](const Consumer& c) { return wanted_[c.observed].op < ops; });
+        if (ready) {
+          groups_[g].statistics = std::shared_ptr<const Statistics>(std::shared_ptr<void>(), &so_far);
+          visit(groups_[g]);
+          groups_[g].statistics.reset();
+          visited[g] = true;
+        } else {
+          for (const Consumer& c : groups_[g].consumers) wanted.insert(c.observed);
+        }
+      }
+      let_go(so_far, wanted);
+    };
+    if (wanted_.empty()) {
+      Statistics nothing;
+      part_done(nothing, context_.model.program.ops.size());
+    } else {
+      gather(context_, wanted_, options_, part_done);
+    }
+    return most;
+  }
+
  private:
+  struct Need {
+    std::vector<Consumer> consumers;
+    std::set<std::string> inputs;     ///< that no group of the pass has asked for
+    double moments = 0, weights = 0;  ///< bytes
+  };
+
+  double memory() const { return static_cast<double>(options_.memory) * 1048576; }
+
+  Need need_of(std::size_t group) const {
+    const graph::Dependencies& d = context_.dependencies;
+    Need need{.consumers = consumers_of(d, group, all_), .inputs = {}};
+    for (const Consumer& c : need.consumers) {
+      const Contraction& contraction = all_[c.observed];
+      if (!inputs_.contains(contraction.input) && need.inputs.insert(contraction.input).second)
+        need.moments += bytes_needed(contraction, context_.model.program, d, options_.full);
+      const auto weight = context_.model.program.ops[contraction.op].tensor("weight");
+      if (weight) need.weights += 4 * static_cast<double>(context_.model.program[*weight].numel());
+    }
+    return need;
+  }
+
+  void add(std::size_t group, Need need) {
+    bytes_ += need.moments;
+    inputs_.merge(need.inputs);
+    for (Consumer& c : need.consumers) {
+      const auto [found, added] = place_.try_emplace(c.observed, wanted_.size());
+      if (added) wanted_.push_back(all_[c.observed]);
+      c.observed = found->second;
+    }
+    const graph::Dependencies& d = context_.dependencies;
+    const auto units = static_cast<std::size_t>(d.axes[static_cast<std::size_t>(d.groups[group].axis)].size);
+    groups_.push_back({.index = group,
+                       .units = units,
+                       .consumers = std::move(need.consumers),
+                       .statistics = nullptr,
+                       .unjudged = {}});
+  }
+
+  static double held_bytes(const Statistics& statistics) {
+    std::set<const InputMoments*> seen;
+    double bytes = 0;
+    for (const Observed& o : statistics.observed)
+      if (o.input->second.defined() && seen.insert(o.input.get()).second)
+        bytes += static_cast<double>(o.input->second.nbytes());
+    return bytes;
+  }
+
+  static void let_go(Statistics& statistics, const std::set<std::size_t>& wanted) {
+    std::set<const InputMoments*> inputs;
+    for (const std::size_t k : wanted) inputs.insert(statistics.observed[k].input.get());
+    for (std::size_t k = 0; k < statistics.observed.size(); ++k) {
+      Observed& o = statistics.observed[k];
+      if (!wanted.contains(k)) o.weight.reset();
+      if (inputs.contains(o.input.get())) continue;
+      o.input->sum.reset();
+      o.input->second.reset();
+    }
+  }
+
   const ScoreContext& context_;
   const std::vector<Contraction>& all_;
   const StatisticsOptions& options_;
@@ -93,6 +178,13 @@ std::string for_each_group(const ScoreContext& context, const StatisticsOptions&
                            const std::function<void(const GroupStatistics&)>& visit) {
   const std::vector<Contraction> contractions =
       find_contractions(context.model.program, context.dependencies);
+  if (context.stored) {
+    Pass pass(context, contractions, options);
+    for (std::size_t g = 0; g < context.dependencies.groups.size(); ++g)
+      if (context.wants(g)) pass.take_or_refuse(g);
+    return fmt::format("{} samples part by part, {:.0f} MiB of statistics at most",
+                       context.calibration->samples(), pass.run_by_parts(visit) / 1048576);
+  }
   int passes = 0;
   double most = 0;
   for (std::size_t next = 0; next < context.dependencies.groups.size();) {

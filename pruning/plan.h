@@ -90,11 +90,12 @@ struct Plan {
 
 /// Scores units and selects which go, to within one unit of the target (the last unit that still overshoots it is
 /// removed). Throws UserError E0430 when the target cannot be met, with how much is missing and why.
-/// `stored`: sums of weights that stay on disk, for criteria of sums alone (E0461 for others).
+/// `stored`: weights that stay on disk, for criteria that need no more than their sums or a run over samples, part by
+/// part (E0461 for others).
 /// `calibration`: samples for criteria that look at data (E0210 when such a criterion gets none).
 Plan make_plan(const models::Model& model, const graph::Dependencies& dependencies,
                const PlanOptions& options, const CalibrationSet* calibration = nullptr,
-               SlabSource* stored = nullptr);
+               StoredWeights* stored = nullptr);
 
 /// Canonical JSON "pollard.plan/1": input hash, options, groups with removed units, and for every parameter that
 /// changes its name, original shape and the kept indices of each changed dimension. Bit for bit reproducible.

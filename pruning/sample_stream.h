@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pruning/calibration.h"
+#include "pruning/scores.h"
 
 namespace pollard::pruning {
 
@@ -30,13 +31,20 @@ class SampleStream {
   void run(const kernels::Weights& weights, const kernels::RunOptions& options, const Before& before,
            const After& after) const;
 
+  /// As run(), for weights that are not in memory: the network in parts (stream/segments.h), each for all batches before
+  /// the next, so that every weight is loaded once; activations between parts beyond a quarter of the memory go to the
+  /// disk. `before` sees a batch each time a part of it runs; `part_done` learns how many ops have run for all batches.
+  using PartDone = std::function<void(std::size_t ops)>;
+  void run_by_parts(StoredWeights& weights, const kernels::RunOptions& options, const Before& before,
+                    const After& after, const PartDone& part_done) const;
+
   std::int64_t samples() const { return samples_; }  ///< that are used
   std::int64_t batch() const { return batch_; }
 
  private:
-  void run_one(const kernels::Executor& executor, const kernels::Weights& weights,
-               const kernels::RunOptions& options, Batch batch, const Before& before,
-               const After& after) const;
+  std::vector<Batch> batches() const;
+  at::Tensor part_of(const at::Tensor& all, const Batch& batch) const;
+  kernels::RunOptions with_precision(kernels::RunOptions options) const;
 
   const CalibrationSet& calibration_;
   std::int64_t batch_, samples_;

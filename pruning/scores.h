@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <span>
@@ -39,13 +40,17 @@ struct Scores {
   std::string why_unjudged(std::size_t group) const { return unjudged.empty() ? "" : unjudged[group]; }
 };
 
-/// Sums over weights that are not in memory (stream/slab_sums.h).
-class SlabSource {
+/// Weights that are not in memory (stream/slab_sums.h).
+class StoredWeights {
  public:
-  virtual ~SlabSource() = default;
+  virtual ~StoredWeights() = default;
   /// As kernels::slab_power_sums of the weight of that name.
   virtual std::vector<std::vector<double>> power_sums(const std::string& name,
                                                       std::span<const std::int64_t> dims, double p) = 0;
+  /// The whole weight, in memory of its own; f16, bf16 and f8 as f32.
+  virtual at::Tensor load(const graph::Input& input) = 0;
+  virtual std::uint64_t memory_bytes() const = 0;                 ///< that may be held
+  virtual const std::filesystem::path& spill_folder() const = 0;  ///< for activations beyond that
 };
 
 /// What a criterion may look at.
@@ -54,8 +59,7 @@ struct ScoreContext {
   const graph::Dependencies& dependencies;
   std::uint64_t seed = 0;
   const CalibrationSet* calibration = nullptr;  ///< nullptr when none was given
-  SlabSource* stored =
-      nullptr;  ///< set when the model's weights are meta tensors: where their sums come from
+  StoredWeights* stored = nullptr;  ///< set when the model's weights are meta tensors: where they come from
   std::vector<bool>
       wanted;  ///< by group, whether anyone will look at its scores; empty: all. Others may be left at 0.
 
@@ -71,7 +75,8 @@ class Criterion {
   virtual Scores score(const ScoreContext& context) const = 0;
   /// Whether score() needs ScoreContext::calibration.
   virtual bool needs_calibration() const { return false; }
-  /// Whether score() reads weights in another way than by their power sums: then they must be in memory.
+  /// Whether score() reads weights in another way than by their power sums and by what runs over samples show of
+  /// them: then they must be in memory.
   virtual bool needs_weights() const { return true; }
 };
 

@@ -27,7 +27,7 @@ struct Step {
 class Selection {
  public:
   Selection(const models::Model& model, const Dependencies& d, const PlanOptions& options,
-            const CalibrationSet* calibration, SlabSource* stored)
+            const CalibrationSet* calibration, StoredWeights* stored)
       : model_(model),
         d_(d),
         options_(options),
@@ -406,7 +406,7 @@ Scope effective_scope(const PlanOptions& options) {
 }
 
 Plan make_plan(const models::Model& model, const Dependencies& dependencies, const PlanOptions& options,
-               const CalibrationSet* calibration, SlabSource* stored) {
+               const CalibrationSet* calibration, StoredWeights* stored) {
   return Selection(model, dependencies, options, calibration, stored).plan();
 }
 

@@ -37,7 +37,8 @@ class Gatherer {
         std::max<std::int64_t>(stream_.batch(), options.max_rows * stream_.batch() / stream_.samples());
   }
 
-  Statistics run() {
+  Statistics run(const PartSeen& part_done) {
+    out_.samples = static_cast<double>(stream_.samples());
     kernels::RunOptions run;
     run.autograd = options_.gradients;
     run.before_op = [&](const graph::Op& op, std::size_t, std::vector<c10::IValue>& stack) {
@@ -47,15 +48,18 @@ class Gatherer {
       run.after_value = [&](graph::ValueId value, at::Tensor& tensor) { after_value(value, tensor); };
     const kernels::Weights weights =
         options_.gradients ? with_gradients(context_.model) : context_.model.weights;
-    stream_.run(
-        weights, run,
-        [&](const SampleStream::Batch& batch) {
-          batch_ = batch;
-          read_.clear();
-        },
-        [&](const SampleStream::Batch& batch, const std::vector<at::Tensor>& outputs) {
-          if (options_.gradients) backward(batch, outputs);
-        });
+    const auto begin = [&](const SampleStream::Batch& batch) { batch_ = batch; };
+    if (context_.stored) {
+      POLLARD_CHECK(!options_.gradients, "gradients need all weights at once");
+      stream_.run_by_parts(*context_.stored, run, begin, {}, [&](std::size_t ops) {
+        if (part_done) part_done(out_, ops);
+      });
+    } else {
+      stream_.run(weights, run, begin,
+                  [&](const SampleStream::Batch& batch, const std::vector<at::Tensor>& outputs) {
+                    if (options_.gradients) backward(batch, outputs);
+                  });
+    }
     finish();
     return std::move(out_);
   }
@@ -87,7 +91,8 @@ class Gatherer {
   void observe(Observed& o, const graph::Op& op, CallReader& reader) {
     const Operands operands = reader.operands(o.contraction);
     if (!o.weight.defined()) o.weight = weight_block(o.contraction, operands.w, op).clone();
-    if (!read_.insert(o.input.get()).second) return;  // this batch's input was read for another contraction
+    // This batch's input may have been read for another contraction.
+    if (!read_.emplace(o.input.get(), batch_.index).second) return;
     if (o.contraction.kind == Kind::Product) return observe_product(*o.input, operands);
     const Rows rows = options_.full ? tap_rows(o.contraction, operands.x, operands.w, op, choice())
                                     : channel_rows(o.contraction, operands.x, operands.w, op, choice());
@@ -212,7 +217,6 @@ class Gatherer {
   }
 
   void finish() {
-    out_.samples = static_cast<double>(stream_.samples());
     out_.output_energy /= out_.samples;
     for (std::size_t k = 0; k < out_.observed.size(); ++k)
       if (out_.observed[k].output_gradient.defined()) out_.observed[k].output_gradient /= gradient_rows_[k];
@@ -229,7 +233,7 @@ class Gatherer {
   std::map<std::string, std::vector<std::size_t>> by_op_;
   std::map<graph::ValueId, std::pair<const graph::Op*, std::vector<std::size_t>>> pending_;
   std::vector<double> gradient_rows_;
-  std::set<const InputMoments*> read_;
+  std::set<std::pair<const InputMoments*, std::int64_t>> read_;  ///< and the batch
   SampleStream::Batch batch_;
   std::int64_t per_batch_ = 0;
 };
@@ -243,8 +247,8 @@ at::Tensor InputMoments::covariance(bool centred) const {
 }
 
 Statistics gather(const ScoreContext& context, const std::vector<Contraction>& contractions,
-                  const StatisticsOptions& options) {
-  return Gatherer(context, contractions, options).run();
+                  const StatisticsOptions& options, const PartSeen& part_done) {
+  return Gatherer(context, contractions, options).run(part_done);
 }
 
 std::vector<Consumer> consumers_of(const graph::Dependencies& d, std::size_t group,

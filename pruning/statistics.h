@@ -49,8 +49,11 @@ struct Statistics {
 
 /// Streams the calibration samples once through the network and gathers the moments of the given contractions. Memory:
 /// the activations of one batch, and 8 bytes times columns squared (or columns) an input.
+/// Where the weights are stored (ScoreContext::stored) the network runs in parts, and `part_done` sees what there is after each
+/// and how many ops have run: moments of contractions before that are final, and may be let go there.
+using PartSeen = std::function<void(Statistics& so_far, std::size_t ops)>;
 Statistics gather(const ScoreContext& context, const std::vector<Contraction>& contractions,
-                  const StatisticsOptions& options);
+                  const StatisticsOptions& options, const PartSeen& part_done = {});
 
 /// For one group: the contractions that sum over it, by index, each with the channels of every unit.
 struct Consumer {
@@ -64,13 +67,16 @@ std::vector<Consumer> consumers_of(const graph::Dependencies& dependencies, std:
 struct GroupStatistics {
   std::size_t index = 0, units = 0;
   std::vector<Consumer> consumers;
-  std::shared_ptr<const Statistics> statistics;
+  std::shared_ptr<const Statistics> statistics;  ///< only during the visit where weights are stored
+  std::string unjudged;                          ///< why there are none: what would have to be held at once
 };
 /// Zeros for every unit, by group: what groups that are not visited keep.
 std::vector<std::vector<double>> no_scores(const graph::Dependencies& dependencies);
 
 /// Visits every group that is wanted, in order. One pass over the samples serves all groups whose moments fit into the memory
-/// together; a group that needs more by itself gets it. Returns what that took, for Scores::notes.
+/// together; a group that needs more by itself gets it. Where the weights are stored there is one pass over them: groups are
+/// visited as soon as the last of their consumers has run, and those that need more by themselves, weights counted, are not
+/// judged. Returns what that took, for Scores::notes.
 std::string for_each_group(const ScoreContext& context, const StatisticsOptions& options,
                            const std::function<void(const GroupStatistics&)>& visit);
 

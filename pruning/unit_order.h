@@ -12,7 +12,7 @@ namespace pollard::pruning {
 /// What units are judged by beside the model itself; nullptr where there is none.
 struct Evidence {
   const CalibrationSet* calibration = nullptr;
-  SlabSource* stored = nullptr;
+  StoredWeights* stored = nullptr;
 };
 
 /// The units of every group, least important first by the criterion of the options; ties by index.

@@ -92,9 +92,11 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "error[E0460] model.pt2: only safetensors files can stay on disk while they are pruned",
      "Save the weights as .safetensors (pollard export), or leave out --stream."},
     {"E0461", Exit::Unsupported, "criterion needs the weights in memory",
-     "With --stream, a criterion learns sums of powers of the weights and nothing else of them.",
+     "With --stream, a criterion learns sums of powers of the weights, and what each part of the network "
+     "does with "
+     "samples while its weights are in memory. Gradients would need all of them at once.",
      "error[E0461] --criterion fpgm: reads whole weights, which stay on disk here",
-     "Choose magnitude, lamp or random, or leave out --stream."},
+     "Choose magnitude, lamp, random, wanda, flap or least-squares:metric=local, or leave out --stream."},
     {"E0470", Exit::Unsupported, "cannot be said in ONNX",
      "ONNX has a fixed list of ops. The network uses one that is not among them, such as an eigenvalue "
      "decomposition, or uses one in a way that cannot be written before it runs, such as choosing rows by a "

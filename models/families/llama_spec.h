@@ -28,7 +28,7 @@ struct LlamaSpec {
     f.integer("vocab_size", vocab_size);
     f.integer("hidden_size", hidden_size, {1, 1 << 16});
     f.integer("intermediate_size", intermediate_size, {1, 1 << 20});
-    f.integer("num_hidden_layers", num_hidden_layers, {1, 1024});
+    f.integer("num_hidden_layers", num_hidden_layers, {1, 4096});
     f.integer("num_attention_heads", num_attention_heads, {1, 1024});
     f.integer("num_key_value_heads", num_key_value_heads, {0, 1024});
     f.integer("head_dim", head_dim, {0, 1 << 16});

@@ -118,6 +118,7 @@ AtomicFile::AtomicFile(const std::filesystem::path& path, Options options)
   check_output_path(path_, {}, options_.force);
   create_temporary();
   reserve_space();
+  bypassing_ = options_.bypass_cache && calls_->bypass_cache(fd_, true) == 0;
 }
 
 AtomicFile::~AtomicFile() { discard(); }
@@ -149,12 +150,32 @@ void AtomicFile::reserve_space() {
   }
 }
 
+/// How much of `bytes` the next call writes.
+std::size_t AtomicFile::next_chunk(std::span<const std::byte> bytes) {
+  const std::size_t most = std::min(bytes.size(), kWriteChunk),
+                    whole = most / kDirectAlignment * kDirectAlignment;
+  const bool aligned = whole > 0 && position_ % kDirectAlignment == 0 &&
+                       reinterpret_cast<std::uintptr_t>(bytes.data()) % kDirectAlignment == 0;
+  if (bypassing_ && aligned) return whole;
+  stop_bypassing();
+  return most;
+}
+
+void AtomicFile::stop_bypassing() {
+  if (std::exchange(bypassing_, false) && calls_->bypass_cache(fd_, false) != 0)
+    fail("going back to cached writing", errno);
+}
+
 void AtomicFile::write(std::span<const std::byte> bytes) {
   POLLARD_CHECK(fd_ >= 0, "the file is complete");
   while (!bytes.empty()) {
     throw_if_cancelled();
-    const ssize_t written = calls_->write(fd_, bytes.data(), std::min(bytes.size(), kWriteChunk));
+    const ssize_t written = calls_->write(fd_, bytes.data(), next_chunk(bytes));
     if (written < 0 && errno == EINTR) continue;
+    if (written < 0 && errno == EINVAL && bypassing_) {  // a disk with larger blocks
+      stop_bypassing();
+      continue;
+    }
     if (written <= 0) fail("writing", written < 0 ? errno : EIO);
     position_ += static_cast<std::uint64_t>(written);
     bytes = bytes.subspan(static_cast<std::size_t>(written));

@@ -36,8 +36,14 @@ class AtomicFile final : public Writer {
   struct Options {
     bool force = false;               ///< replace an existing file
     std::uint64_t expected_size = 0;  ///< bytes, when known: asked of the disk first, so that it fails early
-    SystemCalls* calls = nullptr;     ///< SystemCalls::current() when null
+    /// For files larger than memory: blocks that are aligned to kDirectAlignment, in memory and in the file, go to the
+    /// disk without a copy in the page cache, where the file system can do that. The rest of the file from the first
+    /// other block on goes the usual way.
+    bool bypass_cache = false;
+    SystemCalls* calls = nullptr;  ///< SystemCalls::current() when null
   };
+
+  static constexpr std::size_t kDirectAlignment = 4096;
 
   AtomicFile(const std::filesystem::path& path, Options options);
   explicit AtomicFile(const std::filesystem::path& path) : AtomicFile(path, Options{}) {}
@@ -54,6 +60,8 @@ class AtomicFile final : public Writer {
  private:
   void create_temporary();
   void reserve_space();
+  std::size_t next_chunk(std::span<const std::byte> bytes);
+  void stop_bypassing();
   void discard() noexcept;
   [[noreturn]] void fail(const char* action, int error);
 
@@ -64,6 +72,7 @@ class AtomicFile final : public Writer {
   Options options_;
   SystemCalls* calls_;
   int fd_ = -1;
+  bool bypassing_ = false;
   std::uint64_t position_ = 0;
 };
 

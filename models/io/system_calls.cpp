@@ -17,6 +17,11 @@ int SystemCalls::open_new(const char* path, mode_t mode) {
 
 int SystemCalls::allocate(int fd, off_t size) { return ::fallocate(fd, 0, 0, size); }
 
+int SystemCalls::bypass_cache(int fd, bool on) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  return flags < 0 ? -1 : ::fcntl(fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT);
+}
+
 ssize_t SystemCalls::write(int fd, const void* bytes, std::size_t count) { return ::write(fd, bytes, count); }
 
 int SystemCalls::sync(int fd) { return ::fsync(fd); }

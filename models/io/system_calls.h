@@ -15,6 +15,7 @@ class SystemCalls {
   virtual ~SystemCalls() = default;
   virtual int open_new(const char* path, mode_t mode);  ///< open(2) with O_CREAT|O_EXCL|O_NOFOLLOW|O_WRONLY
   virtual int allocate(int fd, off_t size);             ///< fallocate(2), from 0
+  virtual int bypass_cache(int fd, bool on);            ///< O_DIRECT by fcntl(2)
   virtual ssize_t write(int fd, const void* bytes, std::size_t count);
   virtual int sync(int fd);
   virtual int close(int fd);

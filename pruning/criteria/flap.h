@@ -19,6 +19,7 @@ class Flap final : public Criterion {
   std::string name() const override;
   Scores score(const ScoreContext& context) const override;
   bool needs_calibration() const override { return true; }
+  bool needs_weights() const override { return false; }
 
   std::int64_t rows, batch;
   Combine combine;

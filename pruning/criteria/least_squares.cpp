@@ -49,6 +49,10 @@ Scores LeastSquares::score(const ScoreContext& context) const {
                                   .batch = batch,
                                   .memory = memory};
   scores.notes.push_back(for_each_group(context, options, [&](const GroupStatistics& group) {
+    if (!group.unjudged.empty()) {
+      scores.unjudged[group.index] = group.unjudged;
+      return;
+    }
     std::vector<double>& out = scores.by_group[group.index];
     out.assign(group.units, 0);
     auto problems = consumer_problems(group.consumers, *group.statistics, ridge, metric);
@@ -60,9 +64,9 @@ Scores LeastSquares::score(const ScoreContext& context) const {
     double floor = 0;  // a unit never counts less than one that left before it
     for (std::size_t k = 0; k < group.units; ++k)
       out[static_cast<std::size_t>(order.units[k])] = floor = std::max(floor, order.costs[k]);
-    (*judged)[group.index] = {group.consumers, group.statistics};
+    if (!context.stored) (*judged)[group.index] = {group.consumers, group.statistics};
   }));
-  if (swaps > 0)
+  if (swaps > 0 && !context.stored)  // moments of stored networks are gone by then
     scores.refine = [judged, *this](std::size_t g, std::vector<std::int64_t> removed) {
       constexpr std::int64_t kWidest = 1024;
       const Judged& j = (*judged)[g];

@@ -32,6 +32,7 @@ class LeastSquares final : public Criterion {
   std::string name() const override;
   Scores score(const ScoreContext& context) const override;
   bool needs_calibration() const override { return true; }
+  bool needs_weights() const override { return metric == ErrorMetric::Output; }  // gradients
 
   ErrorMetric metric;
   Loss loss;  ///< of metric=output; Auto: Noise

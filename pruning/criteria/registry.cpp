@@ -94,11 +94,12 @@ void require_calibration(const Criterion& criterion, const CalibrationSet* calib
 Scores score(const Criterion& criterion, const ScoreContext& context) {
   require_calibration(criterion, context.calibration);
   if (context.stored && criterion.needs_weights())
-    throw UserError({.code = "E0461",
-                     .exit = Exit::Unsupported,
-                     .subject = "--criterion " + criterion.name(),
-                     .message = "reads whole weights, which stay on disk here",
-                     .help = "magnitude, lamp and random stream; others need the network in memory"});
+    throw UserError(
+        {.code = "E0461",
+         .exit = Exit::Unsupported,
+         .subject = "--criterion " + criterion.name(),
+         .message = "reads whole weights, which stay on disk here",
+         .help = "these stream: magnitude, lamp, random, wanda, flap and least-squares:metric=local"});
   return criterion.score(context);
 }
 

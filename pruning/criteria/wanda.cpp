@@ -32,6 +32,10 @@ Scores score_channels(const ScoreContext& context, const StatisticsOptions& opti
                 .unjudged = std::vector<std::string>(groups),
                 .refine = {}};
   scores.notes.push_back(for_each_group(context, options, [&](const GroupStatistics& group) {
+    if (!group.unjudged.empty()) {
+      scores.unjudged[group.index] = group.unjudged;
+      return;
+    }
     std::vector<std::vector<double>> slabs;
     for (const Consumer& consumer : group.consumers) {
       const Observed& o = group.statistics->observed[consumer.observed];

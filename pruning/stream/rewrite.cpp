@@ -20,6 +20,7 @@
 #include "models/io/sha256.h"
 #include "models/io/stored_program.h"
 #include "models/io/tensor_memory.h"
+#include "models/io/write_behind.h"
 #include "pruning/rewrite.h"
 #include "pruning/stream/journal.h"
 
@@ -85,18 +86,16 @@ models::io::TensorMap tables_of(const models::StoredCheckpoint& checkpoint, cons
   return out;
 }
 
-/// One file of the result, piece by piece through two buffers.
+/// One file of the result, piece by piece through two buffers; hashing and writing go on behind.
 class FileRewriter {
  public:
   FileRewriter(const models::io::ByteSource& source, models::io::Writer& out, std::uint64_t piece,
                const StreamOptions& options)
-      : source_(source), out_(out), piece_(piece), options_(options) {}
+      : source_(source), out_(out, piece), piece_(piece), options_(options) {}
 
   void write(std::span<const std::byte> bytes) {
     models::io::throw_if_cancelled();
     out_.write(bytes);
-    digest_.update(bytes);
-    written_ += bytes.size();
     if (options_.progress) options_.progress(bytes.size());
   }
 
@@ -117,24 +116,35 @@ class FileRewriter {
     const std::vector<std::int64_t>& kept_rows = rows_leave ? s.kept.at(0) : all;
     for (std::size_t first = 0; first < kept_rows.size(); first += static_cast<std::size_t>(most)) {
       const auto count = std::min(static_cast<std::size_t>(most), kept_rows.size() - first);
-      read_rows(s, std::span(kept_rows).subspan(first, count), row_bytes);
-      if (inner.empty())
-        write(read_);
-      else
+      const auto part = std::span(kept_rows).subspan(first, count);
+      if (inner.empty()) {
+        for_each_run(part, [&](std::size_t, std::uint64_t row, std::uint64_t n) {
+          copy(s.from.offset + row * row_bytes, n * row_bytes);
+        });
+      } else {
+        read_rows(s, part, row_bytes);
         gather(s, static_cast<std::int64_t>(count), inner);
+      }
     }
   }
 
-  std::string digest() { return digest_.hex(); }
+  /// Waits until all is written; SHA-256 of it.
+  std::string finish() { return out_.finish(); }
   std::uint64_t read_bytes() const { return bytes_read_; }
-  std::uint64_t written_bytes() const { return written_; }
+  std::uint64_t written_bytes() const { return out_.position(); }
 
  private:
+  /// Straight into the blocks that are written.
   void copy(std::uint64_t offset, std::uint64_t bytes) {
-    for (std::uint64_t done = 0; done < bytes; done += read_.size()) {
-      read_.resize(static_cast<std::size_t>(std::min(piece_, bytes - done)));
-      read(offset + done, read_);
-      write(read_);
+    while (bytes > 0) {
+      models::io::throw_if_cancelled();
+      const std::span<std::byte> room = out_.room();
+      const std::uint64_t count = std::min<std::uint64_t>(bytes, room.size());
+      read(offset, room.first(static_cast<std::size_t>(count)));
+      out_.filled(static_cast<std::size_t>(count));
+      if (options_.progress) options_.progress(count);
+      offset += count;
+      bytes -= count;
     }
   }
 
@@ -143,18 +153,25 @@ class FileRewriter {
     bytes_read_ += to.size();
   }
 
-  /// Runs of neighbouring rows are read at once.
-  void read_rows(const Slice& s, std::span<const std::int64_t> rows, std::uint64_t row_bytes) {
-    read_.resize(rows.size() * static_cast<std::size_t>(row_bytes));
+  /// Neighbouring rows are read at once: visit(place among the kept, first row, rows).
+  template <class Visit>
+  static void for_each_run(std::span<const std::int64_t> rows, Visit visit) {
     std::size_t first = 0;
     while (first < rows.size()) {
       std::size_t end = first + 1;
       while (end < rows.size() && rows[end] == rows[end - 1] + 1) ++end;
-      read(s.from.offset + static_cast<std::uint64_t>(rows[first]) * row_bytes,
-           std::span(read_).subspan(first * static_cast<std::size_t>(row_bytes),
-                                    (end - first) * static_cast<std::size_t>(row_bytes)));
+      visit(first, static_cast<std::uint64_t>(rows[first]), static_cast<std::uint64_t>(end - first));
       first = end;
     }
+  }
+
+  void read_rows(const Slice& s, std::span<const std::int64_t> rows, std::uint64_t row_bytes) {
+    read_.resize(rows.size() * static_cast<std::size_t>(row_bytes));
+    for_each_run(rows, [&](std::size_t place, std::uint64_t row, std::uint64_t count) {
+      read(s.from.offset + row * row_bytes,
+           std::span(read_).subspan(place * static_cast<std::size_t>(row_bytes),
+                                    static_cast<std::size_t>(count * row_bytes)));
+    });
   }
 
   void gather(const Slice& s, std::int64_t rows, const Kept& inner) {
@@ -169,12 +186,11 @@ class FileRewriter {
   }
 
   const models::io::ByteSource& source_;
-  models::io::Writer& out_;
+  models::io::WriteBehind out_;
   std::uint64_t piece_;
   const StreamOptions& options_;
-  models::io::Sha256 digest_;
   std::vector<std::byte> read_, gathered_;
-  std::uint64_t bytes_read_ = 0, written_ = 0;
+  std::uint64_t bytes_read_ = 0;
 };
 
 std::vector<TensorInfo> infos(const std::vector<Slice>& slices, const models::io::TensorMap& tables) {
@@ -296,15 +312,16 @@ class Rewrite {
     for (const TensorInfo& info : tensors) bytes += info.bytes;
     const std::string head = models::io::safetensors_head(
         tensors, f == 0 ? target_.metadata : models::io::TextMap{{"format", "pt"}});
-    models::io::AtomicFile file(
-        path, {.force = target_.force || checkpoint_.sharded(), .expected_size = head.size() + bytes});
+    models::io::AtomicFile file(path, {.force = target_.force || checkpoint_.sharded(),
+                                       .expected_size = head.size() + bytes,
+                                       .bypass_cache = true});
     FileRewriter writer(checkpoint_.files[f].source(), file,
                         piece_bytes(options_.memory_bytes, std::thread::hardware_concurrency()), options_);
     writer.write(models::io::as_bytes(head));
     for (const Slice& s : slices_[f]) writer.write(s);
     for (const auto& [name, tensor] : tables) writer.write(models::io::tensor_data(tensor));
+    digests_[f] = writer.finish();
     file.commit();
-    digests_[f] = writer.digest();
     journal_.enter(checkpoint_.names[f], writer.written_bytes(), digests_[f]);
     const std::lock_guard lock(mutex_);
     report_.bytes_read += writer.read_bytes();

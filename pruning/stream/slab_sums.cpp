@@ -5,6 +5,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <future>
 #include <thread>
 
 #include "graph/error.h"
@@ -13,6 +14,7 @@
 #include "models/io/cancel.h"
 #include "models/io/parallel.h"
 #include "models/io/sha256.h"
+#include "models/io/stored_program.h"
 
 namespace pollard::pruning {
 namespace {
@@ -39,8 +41,7 @@ class RowSums {
       shape[0] = std::min(block, rows - first);
       const at::Tensor part = at::from_blob(piece.data() + static_cast<std::size_t>(first) * row_bytes, shape,
                                             at::TensorOptions().dtype(kernels::to_scalar_type(info_.dtype)));
-      add_block(part.scalar_type() == at::kFloat || part.scalar_type() == at::kDouble ? part
-                                                                                      : part.to(at::kFloat));
+      add_block(part.element_size() == 1 ? part.to(at::kFloat) : part);
     }
   }
 
@@ -78,11 +79,49 @@ class RowSums {
   std::int64_t row_ = 0;
 };
 
+/// A file, front to back. While a piece is looked at and the next one read, it is hashed on another thread.
+class HashedPieces {
+ public:
+  HashedPieces(const models::io::ByteSource& source, const std::function<void(std::uint64_t)>& progress)
+      : source_(source), progress_(progress) {}
+
+  std::uint64_t position() const { return position_; }
+
+  /// The next `bytes`; they stay until the next but one call.
+  std::span<std::byte> take(std::uint64_t bytes) {
+    models::io::throw_if_cancelled();
+    std::vector<std::byte>& buffer =
+        buffers_[turn_ ^= 1];  // its hash was waited for before the other's began
+    buffer.resize(static_cast<std::size_t>(bytes));
+    source_.read_at(position_, buffer);
+    position_ += bytes;
+    if (hashing_.valid()) hashing_.get();
+    hashing_ = std::async(std::launch::async, [this, &buffer] { digest_.update(buffer); });
+    if (progress_) progress_(bytes);
+    return buffer;
+  }
+
+  /// SHA-256 of all that was taken.
+  std::string finish() {
+    if (hashing_.valid()) hashing_.get();
+    return digest_.hex();
+  }
+
+ private:
+  const models::io::ByteSource& source_;
+  const std::function<void(std::uint64_t)>& progress_;
+  std::vector<std::byte> buffers_[2];
+  std::size_t turn_ = 0;
+  std::uint64_t position_ = 0;
+  models::io::Sha256 digest_;
+  std::future<void> hashing_;  ///< last: its destructor waits for what it reads
+};
+
 }  // namespace
 
 std::uint64_t piece_bytes(std::uint64_t memory_bytes, std::size_t threads) {
   constexpr std::uint64_t kLeast = std::uint64_t{1} << 20, kMost = std::uint64_t{16} << 20;
-  // A thread holds what it read, what that becomes, and for sums the same as floats.
+  // A file being written holds what was read, what that becomes and two blocks on their way to the disk.
   return std::clamp(memory_bytes / (4 * std::max<std::size_t>(1, threads)), kLeast, kMost);
 }
 
@@ -104,6 +143,21 @@ StreamedSums::StreamedSums(const models::StoredCheckpoint& checkpoint, const gra
       if (input.kind == graph::Input::Kind::Parameter) wanted_[input.source].insert(m.dim);
     }
   digests_.resize(checkpoint.files.size());
+  for (std::size_t f = 0; f < checkpoint.files.size(); ++f)
+    for (const TensorInfo& info : checkpoint.files[f].tensors()) places_[info.name] = {f, &info};
+}
+
+at::Tensor StreamedSums::load(const graph::Input& input) {
+  const at::Tensor& known = checkpoint_.model.weights.at(input.source);
+  if (!known.is_meta()) return known;  // a table that the network's constructor made
+  auto place = places_.find(input.source);
+  if (place == places_.end()) place = places_.find(input.tied_to);
+  if (place == places_.end()) place = places_.find(models::io::kStoredConstant + input.source);
+  POLLARD_CHECK(place != places_.end(), "no file holds " + input.source);
+  const auto [file, info] = place->second;
+  const at::Tensor weight = checkpoint_.files[file].read(*info);
+  if (options_.progress) options_.progress(info->bytes);
+  return weight.is_floating_point() && weight.element_size() < 4 ? weight.to(at::kFloat) : weight;
 }
 
 std::vector<std::vector<double>> StreamedSums::power_sums(const std::string& name,
@@ -134,21 +188,10 @@ void StreamedSums::read(double p) {
 
 void StreamedSums::read_file(std::size_t file, double p) {
   const models::io::SafetensorsReader& reader = checkpoint_.files[file];
-  models::io::Sha256 digest;
-  std::vector<std::byte> buffer;
-  std::uint64_t at = 0;
-  const auto take = [&](std::uint64_t bytes) {
-    models::io::throw_if_cancelled();
-    buffer.resize(static_cast<std::size_t>(bytes));
-    reader.source().read_at(at, buffer);
-    digest.update(buffer);
-    at += bytes;
-    if (options_.progress) options_.progress(bytes);
-    return std::span(buffer);
-  };
+  HashedPieces pieces(reader.source(), options_.progress);
   const std::uint64_t piece = piece_bytes(options_.memory_bytes, std::thread::hardware_concurrency());
   const auto skip_to = [&](std::uint64_t offset) {
-    while (at < offset) take(std::min(piece, offset - at));
+    while (pieces.position() < offset) pieces.take(std::min(piece, offset - pieces.position()));
   };
   for (const TensorInfo& info : reader.tensors()) {
     const auto wanted = wanted_.find(info.name);
@@ -159,11 +202,11 @@ void StreamedSums::read_file(std::size_t file, double p) {
     const std::uint64_t row_bytes = info.bytes / static_cast<std::uint64_t>(info.shape[0]);
     for (std::int64_t row = 0; row < info.shape[0]; row += most) {
       const std::int64_t rows = std::min(most, info.shape[0] - row);
-      sums.add(take(static_cast<std::uint64_t>(rows) * row_bytes), rows);
+      sums.add(pieces.take(static_cast<std::uint64_t>(rows) * row_bytes), rows);
     }
   }
   skip_to(reader.source().size());
-  digests_[file] = digest.hex();
+  digests_[file] = pieces.finish();
 }
 
 /// Every rank's sums are zero where another read the weight: adding them changes no bit.

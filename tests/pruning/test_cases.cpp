@@ -98,6 +98,19 @@ TEST_P(Case, CostsPredictTheSmallerProgram) {
   EXPECT_EQ(measured.macs, plan.after.macs);
 }
 
+TEST_P(Case, AnAxisHasItsShareOfParametersAndMacs) {
+  const graph::CostModel cost(model.program, dependencies);
+  const std::vector<graph::Cost> shares = cost.shares();
+  const graph::Widths full = graph::full_widths(dependencies);
+  for (const graph::Group& group : dependencies.groups) {
+    graph::Widths without = full;
+    without[static_cast<std::size_t>(group.axis)] = 0;
+    const graph::Cost& share = shares[static_cast<std::size_t>(group.axis)];
+    EXPECT_EQ(share.parameters, cost.parameters(full) - cost.parameters(without)) << group.id;
+    EXPECT_EQ(share.macs, cost.macs(full) - cost.macs(without)) << group.id;
+  }
+}
+
 TEST_P(Case, RemovingNothingIsTheIdentity) {
   const graph::Removal nothing(dependencies);
   EXPECT_EQ(graph::to_string(rewrite(model.program, dependencies, nothing)), graph::to_string(model.program));
