@@ -5,22 +5,9 @@
 #include <numeric>
 
 #include "graph/error.h"
+#include "graph/malformed.h"
 
 namespace pollard::graph {
-namespace {
-
-/// What an argument says and what its op's result is cannot both be true: the file's fault.
-[[noreturn]] void malformed(const Op& op, const std::string& detail) {
-  throw UserError({.code = "E0312",
-                   .exit = Exit::BadFile,
-                   .subject = op.name,
-                   .message = "the graph contradicts itself at " + op.target + ": " + detail,
-                   .where = op.module.empty() ? "node " + op.name : "node " + op.name + " in " + op.module,
-                   .why = "no torch.export archive looks like this; the file was damaged or edited",
-                   .help = "export the network again"});
-}
-
-}  // namespace
 
 const std::vector<TermId>& RewriteContext::terms(std::string_view argument) const {
   const auto id = op_.tensor(argument);

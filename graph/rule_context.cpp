@@ -4,21 +4,11 @@
 #include <algorithm>
 #include <numeric>
 
-#include "graph/error.h"
+#include "graph/malformed.h"
 
 namespace pollard::graph {
-namespace {}  // namespace
 
-void RuleContext::malformed(const std::string& detail) const {
-  throw UserError(
-      {.code = "E0312",
-       .exit = Exit::BadFile,
-       .subject = op_.name,
-       .message = "the graph contradicts itself at " + op_.target + ": " + detail,
-       .where = op_.module.empty() ? "node " + op_.name : "node " + op_.name + " in " + op_.module,
-       .why = "no torch.export archive looks like this; the file was damaged or edited",
-       .help = "export the network again"});
-}
+void RuleContext::malformed(const std::string& detail) const { graph::malformed(op_, detail); }
 
 std::size_t RuleContext::wrap(std::int64_t dim, std::size_t rank) const {
   const auto n = static_cast<std::int64_t>(std::max<std::size_t>(rank, 1));

@@ -121,6 +121,7 @@ void SampleStream::run_by_parts(StoredWeights& weights, const kernels::RunOption
   const Segments parts(program, weights.memory_bytes() / 4);
   ActivationStore store(weights.spill_folder(), weights.memory_bytes() / 4);
   const std::map<graph::ValueId, std::size_t> places = input_places(program);
+  const std::vector<Batch> all = batches();
   const auto value = [&](graph::ValueId id, const Batch& batch) {
     const auto place = places.find(id);
     return place == places.end() ? store.get({batch.index, id})
@@ -132,7 +133,7 @@ void SampleStream::run_by_parts(StoredWeights& weights, const kernels::RunOption
     std::optional<kernels::Executor> rest;
     if (rest_) rest.emplace(parts.segment(rest_->program(), p).program);
     const kernels::Weights loaded = load_for(part.program, weights);
-    for (const Batch& batch : batches()) {
+    for (const Batch& batch : all) {
       models::io::throw_if_cancelled();
       std::vector<at::Tensor> inputs;
       for (const graph::ValueId id : part.in) inputs.push_back(value(id, batch));
@@ -146,7 +147,7 @@ void SampleStream::run_by_parts(StoredWeights& weights, const kernels::RunOption
     if (part_done) part_done(part.end);
   }
   if (!after) return;
-  for (const Batch& batch : batches()) {
+  for (const Batch& batch : all) {
     std::vector<at::Tensor> outputs;
     for (const graph::ValueId id : outputs_of(program)) outputs.push_back(value(id, batch));
     after(batch, outputs);

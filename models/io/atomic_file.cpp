@@ -14,6 +14,7 @@
 #include "graph/error.h"
 #include "models/io/cancel.h"
 #include "models/io/text.h"
+#include "models/io/write_errors.h"
 
 namespace pollard::models::io {
 namespace {
@@ -145,7 +146,7 @@ void AtomicFile::reserve_space() {
   while (options_.expected_size > 0) {
     if (calls_->allocate(fd_, static_cast<off_t>(options_.expected_size)) == 0) return;
     if (errno == EINTR) continue;
-    if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) fail("reserving space", errno);
+    if (disk_is_full(errno)) fail("reserving space", errno);
     return;  // a file system without fallocate: the writes will tell
   }
 }
@@ -212,13 +213,13 @@ void AtomicFile::discard() noexcept {
 void AtomicFile::fail(const char* action, int error) {
   discard();
   const std::string message = std::string(action) + " failed: " + std::strerror(error);
-  if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
+  if (disk_is_full(error)) {
     std::string needs = options_.expected_size > 0
                             ? "it needs " + human_bytes(static_cast<double>(options_.expected_size)) + "; "
                             : std::string();
     refuse("E0501", Exit::Environment, path_, message, needs + "free some space or write to another disk");
   }
-  if (error == EACCES || error == EPERM || error == EROFS)
+  if (may_not_write(error))
     refuse("E0503", Exit::Environment, path_, message, "check the owner and mode of the folder and its disk");
   refuse("E0502", Exit::Environment, path_, message, "check the disk; nothing was written");
 }

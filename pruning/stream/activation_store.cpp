@@ -12,6 +12,7 @@
 #include "graph/error.h"
 #include "models/io/cancel.h"
 #include "models/io/text.h"
+#include "models/io/write_errors.h"
 
 namespace pollard::pruning {
 namespace {
@@ -106,11 +107,10 @@ void ActivationStore::drop(const Key& key) {
 
 void ActivationStore::fail(const char* action) const {
   const int error = errno;
-  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-  const bool forbidden = error == EACCES || error == EPERM || error == EROFS;
-  throw UserError({.code = full        ? "E0501"
-                           : forbidden ? "E0503"
-                                       : "E0502",
+  const bool full = models::io::disk_is_full(error);
+  throw UserError({.code = full                               ? "E0501"
+                           : models::io::may_not_write(error) ? "E0503"
+                                                              : "E0502",
                    .exit = Exit::Environment,
                    .subject = models::io::printable(folder_.string()),
                    .message = std::string(action) + " failed: " + std::strerror(error),

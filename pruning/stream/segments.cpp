@@ -127,7 +127,8 @@ class Copy {
 
 }  // namespace
 
-Segments::Segments(const Program& program, std::uint64_t weight_bytes) : ends_(cut(program, weight_bytes)) {
+Segments::Segments(const Program& program, std::uint64_t weight_bytes)
+    : ends_(cut(program, weight_bytes)), makers_(makers_of(program)) {
   last_reader_.assign(program.values.size(), -1);
   for (std::size_t s = 0; s < ends_.size(); ++s)
     for (const ValueId id : needs_of(program, s).read)
@@ -138,7 +139,6 @@ Segments::Segments(const Program& program, std::uint64_t weight_bytes) : ends_(c
 }
 
 Segments::Needs Segments::needs_of(const Program& program, std::size_t index) const {
-  const std::vector<std::int64_t> makers = makers_of(program);
   const std::size_t begin = index == 0 ? 0 : ends_[index - 1];
   std::set<std::size_t> ops;
   std::set<ValueId> read;
@@ -149,7 +149,7 @@ Segments::Needs Segments::needs_of(const Program& program, std::size_t index) co
     open.pop_back();
     if (!ops.insert(i).second) continue;
     for (const ValueId id : read_by(program.ops[i])) {
-      const std::int64_t maker = makers[static_cast<std::size_t>(id.index)];
+      const std::int64_t maker = makers_[static_cast<std::size_t>(id.index)];
       if (maker >= static_cast<std::int64_t>(begin)) continue;
       if (maker >= 0 && program[id].kind != graph::Value::Kind::Tensor)
         open.push_back(static_cast<std::size_t>(maker));
@@ -167,6 +167,7 @@ Segments::Needs Segments::needs_of(const Program& program, std::size_t index) co
 }
 
 Segment Segments::segment(const Program& program, std::size_t index) const {
+  POLLARD_CHECK(program.ops.size() == ends_.back(), "another program than the one that was cut");
   const Needs needs = needs_of(program, index);
   const std::size_t begin = index == 0 ? 0 : ends_[index - 1];
   Segment out{.program = {}, .in = {}, .out = {}, .end = ends_[index]};

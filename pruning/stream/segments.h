@@ -40,6 +40,7 @@ class Segments {
   Needs needs_of(const graph::Program& program, std::size_t index) const;
 
   std::vector<std::size_t> ends_;          ///< by segment
+  std::vector<std::int64_t> makers_;       ///< op, by value; -1 for inputs
   std::vector<std::int32_t> last_reader_;  ///< segment, by value; -1 none
 };
 

@@ -12,10 +12,10 @@
 #include <numeric>
 #include <set>
 
-#include "graph/coupling_graph.h"
 #include "pruning/plan.h"
 #include "pruning/rewrite.h"
 #include "pruning/verify.h"
+#include "tests/graph/components.h"
 #include "tests/properties/random_network.h"
 
 namespace pollard::properties {
@@ -46,16 +46,7 @@ void what_is_pruned_equals_what_is_masked(const Model& model, const Dependencies
 }
 
 void groups_are_the_connected_components(const Model& model, const Dependencies& d, std::uint64_t) {
-  const graph::CouplingGraph couplings(model.program, d);
-  const std::vector<int> component = couplings.components();
-  std::map<graph::AxisIndex, int> of_axis;
-  std::map<int, graph::AxisIndex> of_component;
-  for (std::size_t v = 0; v < component.size(); ++v) {
-    const graph::AxisIndex axis = couplings.vertices()[v].axis;
-    EXPECT_EQ(of_component.emplace(component[v], axis).first->second, axis);
-    if (d.axes[static_cast<std::size_t>(axis)].prunable())
-      EXPECT_EQ(of_axis.emplace(axis, component[v]).first->second, component[v]);
-  }
+  graph::testing::expect_groups_are_components(model.program, d);
 }
 
 /// What couples, free of numbering: for every group the names and dimensions of its members.

@@ -6,14 +6,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <sstream>
 
-#include "graph/coupling_graph.h"
 #include "models/model.h"
 #include "pruning/plan.h"
 #include "pruning/rewrite.h"
 #include "pruning/verify.h"
+#include "tests/graph/components.h"
 #include "tests/paths.h"
 
 namespace pollard::pruning {
@@ -55,16 +54,7 @@ TEST_P(Case, GroupsAreAsRecorded) {
 }
 
 TEST_P(Case, GroupsAreTheConnectedComponentsOfTheCouplings) {
-  const graph::CouplingGraph couplings(model.program, dependencies);
-  const std::vector<int> component = couplings.components();
-  std::map<graph::AxisIndex, int> of_axis;
-  std::map<int, graph::AxisIndex> of_component;
-  for (std::size_t v = 0; v < component.size(); ++v) {
-    const graph::AxisIndex axis = couplings.vertices()[v].axis;
-    EXPECT_EQ(of_component.emplace(component[v], axis).first->second, axis);
-    if (dependencies.axes[static_cast<std::size_t>(axis)].prunable())
-      EXPECT_EQ(of_axis.emplace(axis, component[v]).first->second, component[v]);
-  }
+  graph::testing::expect_groups_are_components(model.program, dependencies);
 }
 
 TEST_P(Case, HalfOfEveryGroupLeavesAndTheRestComputesTheSame) {
