@@ -98,10 +98,8 @@ void save_checkpoint(const Checkpoint& c, const std::filesystem::path& path) {
   if (c.metrics.defined()) tensors["metrics"] = c.metrics;
   const io::TextMap metadata{{io::kStoredProgram, io::stored_program(c.model.program)},
                              {kState, state_of(c).dump()}};
-  const bool cancelled = io::cancel_requested();
-  io::request_cancel(false);
+  const io::HoldCancel until_saved;
   io::save_safetensors(path, tensors, metadata, /*force=*/true);
-  if (cancelled) io::request_cancel();
 }
 
 Checkpoint load_checkpoint(const std::filesystem::path& path, const std::string& fingerprint) {

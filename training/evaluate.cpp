@@ -21,6 +21,17 @@ Autocast::~Autocast() {
   at::autocast::set_autocast_enabled(device_, false);
 }
 
+namespace {
+
+/// Whether this process or another one was interrupted: all or none go on.
+bool any_cancelled(kernels::Communicator& communicator) {
+  at::Tensor processes = at::tensor({models::io::cancel_requested() ? 1.0 : 0.0}, at::kDouble);
+  communicator.all_reduce(processes);
+  return processes.item<double>() > 0;
+}
+
+}  // namespace
+
 Metrics evaluate(TrainedModel& network, const kernels::Weights& weights, const Dataset& data,
                  const Augmentation& augmentation, kernels::Communicator& communicator,
                  const EvaluationOptions& options, TrainedModel* reference) {
@@ -31,7 +42,7 @@ Metrics evaluate(TrainedModel& network, const kernels::Weights& weights, const D
   std::int64_t done = 0;
   loader.start(0);
   while (const std::optional<Batch> batch = loader.next()) {
-    models::io::throw_if_cancelled();
+    if (models::io::cancel_requested()) break;
     done += batch->global;
     if (options.progress) options.progress(done);
     if (batch->samples.empty()) continue;
@@ -42,6 +53,7 @@ Metrics evaluate(TrainedModel& network, const kernels::Weights& weights, const D
     if (reference) compared = reference->executor(count).run(reference->weights(), batch->inputs).at(0);
     metrics.add(options.objective, outputs, {.first = batch->target, .second = {}}, batch->inputs, compared);
   }
+  if (any_cancelled(communicator)) models::io::throw_cancelled();
   metrics.reduce(communicator);
   return metrics;
 }

@@ -20,7 +20,7 @@ struct EvaluationOptions {
 
 /// Runs a network over a data set in evaluation mode; with several processes each takes its share of every batch.
 /// `weights`: under the network's names (its own, or averages). `reference`: another network whose outputs are compared
-/// with this one's, or nullptr. Throws UserError E0509 when interrupted.
+/// with this one's, or nullptr. Throws UserError E0509, in every process, when one was interrupted.
 Metrics evaluate(TrainedModel& network, const kernels::Weights& weights, const Dataset& data,
                  const Augmentation& augmentation, kernels::Communicator& communicator,
                  const EvaluationOptions& options, TrainedModel* reference = nullptr);

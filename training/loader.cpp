@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "graph/error.h"
+#include "models/io/cancel.h"
 
 namespace pollard::training {
 
@@ -50,6 +51,7 @@ Sample Loader::read(std::int64_t position, std::int64_t& index) const {
   for (std::int64_t attempt = 0;; ++attempt) {
     index = order_[static_cast<std::size_t>((position + attempt) % data_.size())];
     try {
+      const models::io::HoldCancel whole_batches;  // who uses the batches stops between them
       return data_.read(index);
     } catch (const UserError& error) {
       if (!options_.skip_bad || error.parts().code != "E0398" || attempt + 1 == data_.size()) throw;

@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <optional>
+
+#include "models/io/cancel.h"
 #include "pruning/calibration.h"
 #include "pruning/limits.h"
 #include "pruning/rewrite.h"
@@ -32,6 +35,9 @@ pruning::CalibrationSet Trainer::calibration() const {
 void Trainer::prune_if_due() {
   if (!options_.prune) return;
   const std::int64_t steps = options_.prune_steps;
+  // One process that left while others prune would keep them waiting: several stop at their next common step.
+  std::optional<models::io::HoldCancel> together;
+  if (communicator_.size() > 1) together.emplace();
   while (pruned_ < steps && epoch_ >= (pruned_ + 1) * options_.epochs / (steps + 1)) prune(steps - pruned_);
 }
 

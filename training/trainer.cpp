@@ -8,6 +8,7 @@
 #include <chrono>
 
 #include "graph/error.h"
+#include "models/io/cancel.h"
 #include "pruning/limits.h"
 
 namespace pollard::training {
@@ -155,11 +156,7 @@ models::Model Trainer::run() {
                  .seed = options_.seed});
   last_saved_ = now();
   while (epoch_ < options_.epochs) {
-    if (batch_ == 0) prune_if_due();
-    const double start = now();
-    const std::int64_t first = batch_;
-    train_epoch(loader);
-    const EpochReport done = report(now() - start, (batches_ - first) * options_.batch, loader.bad());
+    const EpochReport done = run_epoch(loader);
     if (observer_.epoch && communicator_.first()) observer_.epoch(done);
     if (options_.target && !done.validation.empty()) {
       const Metrics::Figure& figure = done.validation.size() > 1 ? done.validation[1] : done.validation[0];
@@ -170,6 +167,20 @@ models::Model Trainer::run() {
   return average_.empty() ? network_->snapshot() : with_weights(network_->model(), average_);
 }
 
+EpochReport Trainer::run_epoch(Loader& loader) {
+  try {
+    if (batch_ == 0) prune_if_due();
+    const double start = now();
+    const std::int64_t first = batch_;
+    train_epoch(loader);
+    return report(now() - start, (batches_ - first) * options_.batch, loader.bad());
+  } catch (const UserError& error) {
+    if (error.exit() != Exit::Interrupted) throw;
+  }
+  save();
+  interrupted(options_.checkpoint, epoch_, batch_);
+}
+
 void Trainer::train_epoch(Loader& loader) {
   loader.start(epoch_, batch_);
   while (const std::optional<Batch> batch = loader.next()) {
@@ -178,10 +189,7 @@ void Trainer::train_epoch(Loader& loader) {
     ++step_;
     if (observer_.step) observer_.step(epoch_, batch_, batches_);
     const bool timed = options_.checkpoint_seconds > 0 && now() - last_saved_ > options_.checkpoint_seconds;
-    if (!go_on) {
-      save();
-      interrupted(options_.checkpoint, epoch_, batch_);
-    }
+    if (!go_on) models::io::throw_cancelled();
     // Clocks differ, so with several processes only the ends of epochs are everyone's.
     if (timed && communicator_.size() == 1 && batch_ < batches_) {
       save();
@@ -190,28 +198,33 @@ void Trainer::train_epoch(Loader& loader) {
   }
 }
 
+std::vector<Metrics::Figure> Trainer::validate() {
+  if (!data_.validation) return {};
+  const EvaluationOptions how{.batch = options_.batch,
+                              .objective = {options_.objective.kind, 0, options_.objective.data},
+                              .skip_bad = options_.skip_bad,
+                              .loaders = options_.loaders,
+                              .autocast = options_.autocast,
+                              .progress = {}};
+  const kernels::Weights& weights = average_.empty() ? network_->weights() : average_;
+  return evaluate(*network_, weights, *data_.validation, augmentation_, communicator_, how).figures();
+}
+
 EpochReport Trainer::report(double seconds, std::int64_t samples, std::int64_t bad) {
+  const std::vector<Metrics::Figure> validation =
+      validate();  // first: its interruption leaves the sums as they are
   metrics_.reduce(communicator_);
   EpochReport out{.epoch = epoch_ + 1,
                   .epochs = options_.epochs,
                   .rate = schedule_.rate(std::max<std::int64_t>(0, step_ - 1)),
                   .loss = metrics_.value("loss"),
-                  .validation = {},
+                  .validation = validation,
                   .seconds = seconds,
                   .samples = samples,
                   .best = false,
                   .bad = bad};
-  if (data_.validation) {
-    const EvaluationOptions how{.batch = options_.batch,
-                                .objective = {options_.objective.kind, 0, options_.objective.data},
-                                .skip_bad = options_.skip_bad,
-                                .loaders = options_.loaders,
-                                .autocast = options_.autocast,
-                                .progress = {}};
-    const kernels::Weights& weights = average_.empty() ? network_->weights() : average_;
-    out.validation =
-        evaluate(*network_, weights, *data_.validation, augmentation_, communicator_, how).figures();
-    const Metrics::Figure& figure = out.validation.size() > 1 ? out.validation[1] : out.validation.at(0);
+  if (!validation.empty()) {
+    const Metrics::Figure& figure = validation.size() > 1 ? validation[1] : validation[0];
     out.best = !best_ || (figure.larger_is_better ? figure.value > *best_ : figure.value < *best_);
     if (out.best) best_ = figure.value;
   }

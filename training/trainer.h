@@ -56,6 +56,7 @@ class Trainer {
  private:
   void build(models::Model model);
   void resume();
+  EpochReport run_epoch(Loader& loader);
   void train_epoch(Loader& loader);
   bool step(const Batch& batch);
   Loss forward(const Batch& batch, kernels::Weights& buffers);
@@ -63,6 +64,7 @@ class Trainer {
   bool agree_on_stop(double& count) const;
   void update(const kernels::Weights& buffers);
   void clip() const;
+  std::vector<Metrics::Figure> validate();
   EpochReport report(double seconds, std::int64_t samples, std::int64_t bad);
   void prune_if_due();
   void prune(std::int64_t remaining);

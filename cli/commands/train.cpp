@@ -15,6 +15,7 @@
 #include "cli/ui/format.h"
 #include "models/built_in.h"
 #include "models/io/atomic_file.h"
+#include "models/io/cancel.h"
 #include "models/registry.h"
 #include "training/trainer.h"
 
@@ -76,6 +77,7 @@ Exit run_train(TrainArguments& a, CLI::App& app, bool fresh, Context& context) {
   training::Trainer trainer(std::move(model), std::move(parent), data, options, all, report.observer());
   const models::Model trained = trainer.run();
   if (!all.first()) return Exit::Ok;
+  const models::io::HoldCancel until_saved;  // all the work is done
   models::save(trained, a.out, {.force = a.force});
   fs::remove(options.checkpoint);
   report.end(a.out);

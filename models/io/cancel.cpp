@@ -16,6 +16,8 @@ namespace {
 std::atomic<bool> requested{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "the handler may only touch lock-free atomics");
 
+thread_local int holds = 0;
+
 /// A path the handler can read at any moment: fixed memory, armed only when complete.
 struct Slot {
   enum State : int { Free, Filling, Armed };
@@ -69,10 +71,16 @@ RemoveIfKilled::~RemoveIfKilled() {
 bool cancel_requested() { return requested.load(std::memory_order_relaxed); }
 
 void throw_if_cancelled() {
-  if (cancel_requested())
-    throw UserError(
-        {.code = "E0509", .exit = Exit::Interrupted, .message = "interrupted; nothing was written"});
+  if (holds == 0 && cancel_requested()) throw_cancelled();
 }
+
+void throw_cancelled() {
+  throw UserError(
+      {.code = "E0509", .exit = Exit::Interrupted, .message = "interrupted; nothing was written"});
+}
+
+HoldCancel::HoldCancel() { ++holds; }
+HoldCancel::~HoldCancel() { --holds; }
 
 void request_cancel(bool value) { requested.store(value, std::memory_order_relaxed); }
 

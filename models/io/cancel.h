@@ -14,8 +14,21 @@ void install_cancel_signals();
 
 bool cancel_requested();
 
-/// Throws UserError{E0509, Exit::Interrupted} when a signal arrived.
+/// Throws UserError{E0509, Exit::Interrupted} when a signal arrived, unless this thread holds it off.
 void throw_if_cancelled();
+
+/// Throws what throw_if_cancelled() throws: for work of which another process was interrupted.
+[[noreturn]] void throw_cancelled();
+
+/// While it lives, throw_if_cancelled() throws nothing on this thread: what was begun is finished first, and
+/// cancel_requested() still tells. A second signal ends the process as ever.
+class HoldCancel {
+ public:
+  HoldCancel();
+  ~HoldCancel();
+  HoldCancel(const HoldCancel&) = delete;
+  HoldCancel& operator=(const HoldCancel&) = delete;
+};
 
 /// Sets or clears the flag as a signal would; for tests and for hosts with their own signal handling.
 void request_cancel(bool requested = true);

@@ -77,11 +77,12 @@ class Resume : public ::testing::TestWithParam<const char*> {
 
 TEST_P(Resume, EqualsAnUnbrokenRunBitForBit) {
   const Folder one, two;
-  const Data data = test::wave_data(64);
+  const Data data = test::wave_data(64, 32);
   const models::Model whole = run(data, settings(one));
-  for (const std::int64_t stop : {5, 11}) {  // in mid-epoch: an epoch has four steps
+  for (const std::int64_t stop :
+       {4, 5, 11, 16}) {  // an epoch has four steps: before a validation, and within epochs
     TrainingOptions how = settings(two);
-    how.resume = stop > 5;
+    how.resume = stop > 4;
     Observer observer;
     observer.step = [&](std::int64_t epoch, std::int64_t done, std::int64_t steps) {
       if (epoch * steps + done == stop) models::io::request_cancel();
