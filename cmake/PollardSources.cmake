@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 
-# pollard_library(<folder> [RECURSE] [WHOLE] [EXCLUDE file...] [LINK target...])
+# pollard_library(<folder> [RECURSE] [WHOLE] [EXCLUDE file...] [LINK target...] [PRECOMPILE header...])
 # Makes the static library pollard_<folder> of the folder's .cpp files; new files need no edit here.
 # <folder>/cuda/ is built when there is a CUDA compiler, <folder>/cuda_stub.cpp when there is none; the same for mpi/.
 # Others link it as pollard::<folder>. WHOLE keeps every object file, for files that only register operators.
+# PRECOMPILE names the headers that take longest to read, for builds with POLLARD_PRECOMPILE.
 function(pollard_library folder)
-  cmake_parse_arguments(arg "RECURSE;WHOLE" "" "EXCLUDE;LINK" ${ARGN})
+  cmake_parse_arguments(arg "RECURSE;WHOLE" "" "EXCLUDE;LINK;PRECOMPILE" ${ARGN})
   if(arg_RECURSE)
     set(glob GLOB_RECURSE)
   else()
@@ -41,6 +42,9 @@ function(pollard_library folder)
   endif()
   add_library(${target} STATIC ${sources})
   target_link_libraries(${target} PUBLIC ${arg_LINK} PRIVATE pollard_options)
+  if(POLLARD_PRECOMPILE AND arg_PRECOMPILE)
+    target_precompile_headers(${target} PRIVATE ${arg_PRECOMPILE})
+  endif()
   if(arg_WHOLE)
     target_link_libraries(${target}_link INTERFACE $<LINK_LIBRARY:WHOLE_ARCHIVE,${target}>)
   else()

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 #include <set>
+#include <stdexcept>
 
 #include "graph/error.h"
 #include "graph/op_rules.h"
@@ -66,7 +67,12 @@ void apply_rule(AnalysisState& state, std::int32_t index,
   mark_from_weights(state, op);
   RuleContext context(state, op, index);
   if (const OpRule* rule = find_rule(op.target)) {
-    rule->apply ? rule->apply(context, *rule) : apply_signature(context, *rule);
+    // Rules read dimensions and results with at(): an op of a damaged file may lack what every sound one has.
+    try {
+      rule->apply ? rule->apply(context, *rule) : apply_signature(context, *rule);
+    } catch (const std::out_of_range&) {
+      context.malformed("too few dimensions or results");
+    }
   } else {
     unknown[op.target].push_back(index);
     context.give_up(FreezeWhy::UnknownOp);

@@ -51,7 +51,7 @@ std::vector<std::size_t> RuleContext::dims(std::string_view argument, std::size_
       for (const Arg& item : *list)
         if (const auto* d = item.as<std::int64_t>()) out.push_back(wrap(*d, rank));
   }
-  if (out.empty()) {
+  if (out.empty() || rank == 0) {  // a scalar may be asked for dimension 0, and has none
     out.resize(rank);
     std::iota(out.begin(), out.end(), std::size_t{0});
   }
@@ -103,7 +103,7 @@ void RuleContext::set_uniform(std::size_t k, bool zero) {
 
 void RuleContext::renormalise(std::string_view argument, std::size_t dim, Renormalisation::How how,
                               std::optional<TermId> over) {
-  const TermId term = over.value_or(in(argument).dims[dim]);
+  const TermId term = over.value_or(in(argument).dims.at(dim));
   if (size(term) == 1) return;
   state_.renormalisations.push_back({.op = index_,
                                      .argument = std::string(argument),

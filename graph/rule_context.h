@@ -85,7 +85,7 @@ class RuleContext {
   void broadcast(std::span<const TermId> out, std::span<const TermId> operand);
 
   // Results --------------------------------------------------------------------------------------------------
-  const Value& out_value(std::size_t k = 0) const { return program()[op_.outputs[k]]; }
+  const Value& out_value(std::size_t k = 0) const { return program()[op_.outputs.at(k)]; }
   std::size_t out_count() const { return op_.outputs.size(); }
   /// Sets result k; its rank must be the value's. Non-tensor results are ignored.
   void set(std::size_t k, std::vector<TermId> dims, std::vector<TermId> nonvanishing = {});

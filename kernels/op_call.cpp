@@ -75,6 +75,19 @@ bool lacks_running_statistics(const graph::Op& op) {
   return op.base_name().ends_with("batch_norm") && !op.tensor("running_mean");
 }
 
+/// LibTorch reads initial states (an LSTM has two) and the weights of recurrent layers without counting them.
+bool lacks_states_or_weights(const graph::Op& op) {
+  if (op.base_name().starts_with("lstm") && op.tensors("hx").size() != 2) return true;
+  if (!op.find("num_layers")) return false;
+  const std::size_t per = op.bool_or("has_biases", true) ? 4 : 2;
+  const std::size_t directions = op.bool_or("bidirectional", false) ? 2 : 1;
+  const auto layers = static_cast<std::size_t>(std::max<std::int64_t>(op.int_or("num_layers", 1), 0));
+  const std::size_t weights = op.tensors("params").size();
+  return layers == 0 || layers > weights ||
+         (weights != layers * directions * per &&
+          weights != layers * directions * (per + 1));  // with projections
+}
+
 bool is_list_of_values(const Arg& arg) { return arg.as<Arg::List>() && !graph::values_in(arg).empty(); }
 
 }  // namespace
@@ -88,6 +101,7 @@ OpCall::OpCall(const graph::Op& op, const graph::Program& program) : op_(&op) {
   handle_ = find_operator(op);
   try {
     bind_schema();
+    if (lacks_states_or_weights(op)) refuse("it has other numbers of states, weights and layers");
   } catch (const std::domain_error& error) {
     refuse(error.what());
   }

@@ -33,6 +33,21 @@ at::Tensor keep_mask(const Dependencies& d, graph::TermId term, const Removal& r
   return mask.view(shape);
 }
 
+/// An op of a damaged file may compute another shape than the file says: all that is known of units would be wrong.
+void require_shape(const graph::Value& value, const at::Tensor& tensor) {
+  bool same = tensor.dim() == std::ssize(value.shape);
+  for (std::size_t d = 0; same && d < value.shape.size(); ++d)
+    same = value.shape[d].symbolic() || value.shape[d].hint == tensor.size(static_cast<std::int64_t>(d));
+  if (same) return;
+  throw UserError({.code = "E0312",
+                   .exit = Exit::BadFile,
+                   .subject = "%" + value.name,
+                   .message = "has the shape " + c10::str(tensor.sizes()) +
+                              " when it is computed, but the file says " + to_string(value),
+                   .why = "no torch.export archive looks like this; the file was damaged or edited",
+                   .help = "export the network again"});
+}
+
 at::Tensor zero_removed(const Dependencies& d, graph::ValueId value, const Removal& removal,
                         at::Tensor tensor) {
   const std::vector<graph::TermId>& dims = d[value].dims;
@@ -99,7 +114,7 @@ struct Reduction {
 class MaskedHook {
  public:
   MaskedHook(const Program& program, const Dependencies& d, const Removal& removal)
-      : d_(d), removal_(removal), from_weights_(computed_from_weights(program)) {
+      : program_(program), d_(d), removal_(removal), from_weights_(computed_from_weights(program)) {
     for (const Renormalisation& r : d.renormalisations)
       if (graph::touched(d, r.term, removal))
         (r.how == Renormalisation::How::Gather ? reductions_[r.op].gathered : reductions_[r.op].masked)
@@ -122,6 +137,7 @@ class MaskedHook {
   }
 
   void after(graph::ValueId value, at::Tensor& tensor) const {
+    require_shape(program_[value], tensor);
     const bool stored = from_weights_[static_cast<std::size_t>(value.index)];
     if (!stored && !undefined_.contains(value)) return;
     if (!tensor.is_floating_point() || !touched_value(d_, value, removal_)) return;
@@ -188,6 +204,7 @@ class MaskedHook {
     return graph::size_at(d_, d_.op_terms.at({static_cast<std::int32_t>(op), "groups"}), removal_.widths(d_));
   }
 
+  const Program& program_;
   const Dependencies& d_;
   const Removal& removal_;
   std::vector<bool> from_weights_;

@@ -25,7 +25,7 @@ void apply_convolution(RuleContext& c, const OpRule& rule) {
   const std::size_t channel = channel_dim(x, w);
   const std::int64_t groups = std::max<std::int64_t>(1, c.op().int_or("groups", 1));
   const bool transposed = is_transposed(rule, c.op());
-  const TermId rows = w.dims[0], columns = w.dims[1], in = x.dims[channel];
+  const TermId rows = w.dims.at(0), columns = w.dims.at(1), in = x.dims.at(channel);
   if (c.size(rows) % groups || c.size(in) % groups)
     c.malformed("channels not divisible by " + std::to_string(groups) + " groups");
   TermId out = transposed ? columns : rows;
@@ -40,16 +40,16 @@ void apply_convolution(RuleContext& c, const OpRule& rule) {
     c.remember("groups", G);
     per_group = transposed ? inner : columns;
   }
-  if (c.has("bias")) c.unify(c.in("bias").dims[0], out);
-  for (std::size_t d = 2; d < w.dims.size(); ++d) c.freeze(w.dims[d], FreezeWhy::Kernel);
-  for (std::size_t d = channel + 1; d < x.dims.size(); ++d) c.freeze(x.dims[d], FreezeWhy::Position);
+  if (c.has("bias")) c.unify(c.in("bias").dims.at(0), out);
+  for (std::size_t d = 2; d < w.dims.size(); ++d) c.freeze(w.dims.at(d), FreezeWhy::Kernel);
+  for (std::size_t d = channel + 1; d < x.dims.size(); ++d) c.freeze(x.dims.at(d), FreezeWhy::Position);
 
   std::vector<TermId> dims(x.dims.begin(), x.dims.begin() + static_cast<std::ptrdiff_t>(channel));
   dims.push_back(out);
   std::vector<TermId> cost = dims;
   const Value& y = c.out_value();
   for (std::size_t d = dims.size(); d < y.shape.size(); ++d)
-    dims.push_back(c.frozen(y.shape[d].hint, FreezeWhy::Position));
+    dims.push_back(c.frozen(y.shape.at(d).hint, FreezeWhy::Position));
   // A transposed convolution visits every input position, a plain one every output position.
   const auto& positions = transposed ? x.dims : dims;
   cost.insert(cost.end(), positions.begin() + static_cast<std::ptrdiff_t>(channel) + 1, positions.end());

@@ -34,19 +34,20 @@ bool is_mask(RuleContext& c, const Indexed& indexed) {
 /// Terms of self[indices]: the broadcast index dims stand at the first indexed dimension when the indexed ones are
 /// adjacent, in front otherwise; dimensions that are not indexed pass through.
 std::vector<TermId> addressed(RuleContext& c, const ValueTerms& x, const Indexed& indexed, const Value& out) {
+  if (indexed.dims.back() >= x.dims.size()) c.malformed("more indices than dimensions");
   std::vector<TermId> rest;
   for (std::size_t d = 0; d < x.dims.size(); ++d) {
     if (std::ranges::count(indexed.dims, d))
-      c.freeze(x.dims[d], FreezeWhy::Index);
+      c.freeze(x.dims.at(d), FreezeWhy::Index);
     else
-      rest.push_back(x.dims[d]);
+      rest.push_back(x.dims.at(d));
   }
   const bool adjacent = indexed.dims.back() - indexed.dims.front() + 1 == indexed.dims.size();
   const std::size_t at = adjacent ? indexed.dims.front() : 0;
   if (out.shape.size() < rest.size()) c.malformed("an index of negative rank");
   std::vector<TermId> picked;
   for (std::size_t d = 0; d < out.shape.size() - rest.size(); ++d)
-    picked.push_back(c.fresh(out.shape[at + d].hint));
+    picked.push_back(c.fresh(out.shape.at(at + d).hint));
   for (ValueId id : indexed.tensors) c.broadcast(picked, c.in(id).dims);
   rest.insert(rest.begin() + static_cast<std::ptrdiff_t>(at), picked.begin(), picked.end());
   return rest;
@@ -56,7 +57,6 @@ void apply_index(RuleContext& c, const OpRule&) {
   const Indexed indexed = indexed_dims(c);
   if (indexed.dims.empty() || is_mask(c, indexed)) return c.give_up(FreezeWhy::Index);
   const ValueTerms& x = c.in("self");
-  if (indexed.dims.back() >= x.dims.size()) c.malformed("more indices than dimensions");
   c.set(0, addressed(c, x, indexed, c.out_value()), x.nonvanishing);
 }
 
@@ -84,9 +84,9 @@ void apply_index_select(RuleContext& c, const OpRule&) {
   const ValueTerms& x = c.in("self");
   const std::size_t d = c.dim("dim", 0, x.dims.size());
   std::vector<TermId> out = x.dims;
-  c.freeze(out[d], FreezeWhy::Index);
-  out[d] = c.in("index").dims.empty() ? c.fresh(1) : c.in("index").dims[0];
-  c.freeze(out[d], FreezeWhy::Index);
+  c.freeze(out.at(d), FreezeWhy::Index);
+  out.at(d) = c.in("index").dims.empty() ? c.fresh(1) : c.in("index").dims.at(0);
+  c.freeze(out.at(d), FreezeWhy::Index);
   c.set(0, std::move(out), x.nonvanishing);
 }
 
@@ -95,10 +95,10 @@ void in_step(RuleContext& c, const ValueTerms& a, const ValueTerms& b, std::size
   if (a.dims.size() != b.dims.size()) c.malformed("an index of another rank");
   for (std::size_t d = 0; d < a.dims.size(); ++d) {
     if (d == along) continue;
-    if (c.size(a.dims[d]) == c.size(b.dims[d]))
-      c.unify(a.dims[d], b.dims[d]);
+    if (c.size(a.dims.at(d)) == c.size(b.dims.at(d)))
+      c.unify(a.dims.at(d), b.dims.at(d));
     else
-      for (TermId term : {a.dims[d], b.dims[d]}) c.freeze(term, FreezeWhy::Index);
+      for (TermId term : {a.dims.at(d), b.dims.at(d)}) c.freeze(term, FreezeWhy::Index);
   }
 }
 
@@ -106,7 +106,7 @@ void apply_gather(RuleContext& c, const OpRule& rule) {
   const ValueTerms &x = c.in("self"), &index = c.in(rule.name == "take_along_dim" ? "indices" : "index");
   const std::size_t along = c.dim("dim", 0, x.dims.size());
   in_step(c, x, index, along);
-  c.freeze(x.dims[along], FreezeWhy::Index);
+  c.freeze(x.dims.at(along), FreezeWhy::Index);
   c.set(0, index.dims, x.nonvanishing);
 }
 
@@ -114,13 +114,13 @@ void apply_scatter(RuleContext& c, const OpRule&) {
   const ValueTerms &x = c.in("self"), &index = c.in("index");
   const std::size_t along = c.dim("dim", 0, x.dims.size());
   in_step(c, x, index, along);
-  c.freeze(x.dims[along], FreezeWhy::Index);
+  c.freeze(x.dims.at(along), FreezeWhy::Index);
   std::vector<TermId> alive = c.nonvanishing_sum(x.dims, std::array{&x});
   if (c.has("src")) {
     const ValueTerms& source = c.in("src");
     in_step(c, index, source, along);
-    if (c.size(index.dims[along]) == c.size(source.dims[along]))
-      c.unify(index.dims[along], source.dims[along]);
+    if (c.size(index.dims.at(along)) == c.size(source.dims.at(along)))
+      c.unify(index.dims.at(along), source.dims.at(along));
     alive.insert(alive.end(), source.nonvanishing.begin(), source.nonvanishing.end());
   }
   c.set(0, x.dims, std::move(alive));
@@ -131,15 +131,15 @@ void apply_index_add(RuleContext& c, const OpRule&) {
   const ValueTerms &x = c.in("self"), &source = c.in("source");
   const std::size_t along = c.dim("dim", 0, x.dims.size());
   in_step(c, x, source, along);
-  c.freeze(x.dims[along], FreezeWhy::Index);
-  c.freeze(source.dims[along], FreezeWhy::Index);
+  c.freeze(x.dims.at(along), FreezeWhy::Index);
+  c.freeze(source.dims.at(along), FreezeWhy::Index);
   c.set(0, x.dims, c.nonvanishing_sum(x.dims, std::array{&x, &source}));
 }
 
 void apply_reordered(RuleContext& c, const OpRule&) {
   const ValueTerms& x = c.in("self");
   for (std::size_t d : c.dims("dims", x.dims.size()))
-    if (c.size(x.dims[d]) != 1) c.freeze(x.dims[d], FreezeWhy::Order);
+    if (c.size(x.dims.at(d)) != 1) c.freeze(x.dims.at(d), FreezeWhy::Order);
   c.set(0, x.dims, x.nonvanishing);
 }
 
@@ -147,7 +147,7 @@ void apply_reordered(RuleContext& c, const OpRule&) {
 void apply_triangle(RuleContext& c, const OpRule&) {
   const ValueTerms& x = c.in("self");
   for (std::size_t d = x.dims.size() - std::min<std::size_t>(2, x.dims.size()); d < x.dims.size(); ++d)
-    c.freeze(x.dims[d], FreezeWhy::Order);
+    c.freeze(x.dims.at(d), FreezeWhy::Order);
   c.set(0, x.dims, x.nonvanishing);
 }
 
@@ -163,8 +163,8 @@ void apply_diag_embed(RuleContext& c, const OpRule&) {
 
 void apply_embedding_bag(RuleContext& c, const OpRule&) {
   const ValueTerms& weight = c.in("weight");
-  c.freeze(weight.dims[0], FreezeWhy::Vocabulary);
-  c.set(0, {c.frozen(c.out_value(0).shape[0].hint, FreezeWhy::Position), weight.dims[1]});
+  c.freeze(weight.dims.at(0), FreezeWhy::Vocabulary);
+  c.set(0, {c.frozen(c.out_value(0).shape.at(0).hint, FreezeWhy::Position), weight.dims.at(1)});
   for (std::size_t k = 1; k < c.out_count(); ++k)
     if (c.out_value(k).kind == Value::Kind::Tensor) c.set(k, c.frozen(c.out_value(k), FreezeWhy::Index));
 }

@@ -45,16 +45,16 @@ void rewrite_layer_norm(RewriteContext& c) {
 void apply_group_norm(RuleContext& c, const OpRule&) {
   const ValueTerms& x = c.in("input");
   const std::int64_t groups = c.op().int_or("num_groups", 1);
-  if (x.dims.size() < 2 || groups < 1 || c.size(x.dims[1]) % groups)
+  if (x.dims.size() < 2 || groups < 1 || c.size(x.dims.at(1)) % groups)
     c.malformed("channels not divisible by num_groups");
-  const TermId G = c.fresh(groups), inner = c.fresh(c.size(x.dims[1]) / groups);
-  c.unify(x.dims[1], c.terms().product({G, inner}));
+  const TermId G = c.fresh(groups), inner = c.fresh(c.size(x.dims.at(1)) / groups);
+  c.unify(x.dims.at(1), c.terms().product({G, inner}));
   c.remember("groups", G);
   for (const char* parameter : {"weight", "bias"})
-    if (c.has(parameter)) c.unify(c.in(parameter).dims[0], x.dims[1]);
+    if (c.has(parameter)) c.unify(c.in(parameter).dims.at(0), x.dims.at(1));
   if (c.size(inner) > 1) c.renormalise("input", 1, Renormalisation::How::Gather, inner);
   // Space is normalised over as well; it carries no units.
-  for (std::size_t d = 2; d < x.dims.size(); ++d) c.freeze(x.dims[d], FreezeWhy::Position);
+  for (std::size_t d = 2; d < x.dims.size(); ++d) c.freeze(x.dims.at(d), FreezeWhy::Position);
   c.set(0, x.dims, after_affine(c, x.dims, x));
 }
 

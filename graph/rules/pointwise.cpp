@@ -57,11 +57,11 @@ std::vector<TermId> broadcast_dims(RuleContext& c, std::span<const ValueTerms* c
   for (std::size_t d = 0; d < dims.size(); ++d) {
     for (const ValueTerms* operand : operands) {
       const std::size_t missing = dims.size() - std::min(dims.size(), operand->dims.size());
-      if (d < missing || c.size(operand->dims[d - missing]) != out.shape[d].hint) continue;
-      dims[d] = operand->dims[d - missing];
+      if (d < missing || c.size(operand->dims.at(d - missing)) != out.shape.at(d).hint) continue;
+      dims.at(d) = operand->dims.at(d - missing);
       break;
     }
-    if (dims[d].index < 0) dims[d] = c.fresh(out.shape[d].hint);
+    if (dims.at(d).index < 0) dims.at(d) = c.fresh(out.shape.at(d).hint);
   }
   for (const ValueTerms* operand : operands) c.broadcast(dims, operand->dims);
   return dims;
@@ -94,8 +94,8 @@ void apply_pointwise(RuleContext& c, const OpRule& rule) {
 // PReLU's slope is one number or one a channel (dimension 1).
 void apply_prelu(RuleContext& c, const OpRule&) {
   const ValueTerms& x = c.in("self");
-  const TermId slope = c.in("weight").dims.empty() ? c.fresh(1) : c.in("weight").dims[0];
-  if (c.size(slope) != 1) c.unify(slope, x.dims[x.dims.size() > 1 ? 1 : 0]);
+  const TermId slope = c.in("weight").dims.empty() ? c.fresh(1) : c.in("weight").dims.at(0);
+  if (c.size(slope) != 1) c.unify(slope, x.dims.at(x.dims.size() > 1 ? 1 : 0));
   c.set(0, x.dims, x.nonvanishing);
 }
 

@@ -23,16 +23,16 @@ Layer couple(RuleContext& c, std::span<const ValueId> weights, std::int64_t gate
              bool biases) {
   const bool projected = weights.size() == (biases ? 5U : 3U);
   const auto& hh = c.in(weights[1]).dims;
-  const std::int64_t H = c.size(hh[0]) / gates;
-  Layer layer{.hidden = projected ? c.fresh(H) : hh[1], .output = hh[1]};
+  const std::int64_t H = c.size(hh.at(0)) / gates;
+  Layer layer{.hidden = projected ? c.fresh(H) : hh.at(1), .output = hh.at(1)};
   const TermId rows = c.terms().product({c.frozen(gates, FreezeWhy::Gate), layer.hidden});
   const std::size_t gated = weights.size() - (projected ? 1 : 0);
-  for (std::size_t i = 0; i < gated; ++i) c.unify(c.in(weights[i]).dims[0], rows);
-  c.unify(c.in(weights[0]).dims[1], input);
+  for (std::size_t i = 0; i < gated; ++i) c.unify(c.in(weights[i]).dims.at(0), rows);
+  c.unify(c.in(weights[0]).dims.at(1), input);
   if (projected) {
     const auto& hr = c.in(weights.back()).dims;
-    c.unify(hr[0], layer.output);
-    c.unify(hr[1], layer.hidden);
+    c.unify(hr.at(0), layer.output);
+    c.unify(hr.at(1), layer.hidden);
   }
   return layer;
 }
@@ -60,7 +60,8 @@ void couple_state(RuleContext& c, ValueId state, std::span<const TermId> sizes, 
     return;
   }
   const ValueTerms& s = c.in(state);
-  if (s.dims.size() > 2) c.unify(s.dims[batch_dim], batch);
+  if (s.dims.empty()) c.malformed("a state without dimensions");
+  if (s.dims.size() > 2) c.unify(s.dims.at(batch_dim), batch);
   for (TermId size : sizes) f.uniform ? c.tie_counts(s.dims.back(), size) : c.unify(s.dims.back(), size);
 }
 
@@ -88,14 +89,15 @@ void apply_recurrent(RuleContext& c, const OpRule& rule) {
   if (!c.op().target.ends_with(".input")) return c.give_up(FreezeWhy::UnknownOp);  // packed sequences
   const std::int64_t gates = gates_of(rule.name);
   const ValueTerms& x = c.in("input");
+  if (x.dims.empty()) c.malformed("an input without dimensions");
   const std::vector<ValueId> weights = c.op().tensors("params");
   const bool biases = c.op().bool_or("has_biases", true);
   const std::size_t directions = c.op().bool_or("bidirectional", false) ? 2 : 1;
   const auto layers = static_cast<std::size_t>(c.op().int_or("num_layers", 1));
-  if (layers == 0 || weights.size() % (layers * directions) || weights.size() / (layers * directions) < 2 ||
-      weights.size() / (layers * directions) > 5)
+  if (layers == 0 || layers > weights.size() || weights.size() % (layers * directions))
     c.malformed("weights for another number of layers");
-  const std::size_t per = weights.size() / (layers * directions);
+  const std::size_t per = weights.size() / (layers * directions), least = biases ? 4 : 2;
+  if (per != least && per != least + 1) c.malformed("weights for another number of layers");
   const std::vector<TermId> steps(x.dims.begin(), x.dims.end() - 1);
   TermId input = x.dims.back();
   std::vector<TermId> hidden, outputs;
@@ -118,8 +120,8 @@ void apply_recurrent(RuleContext& c, const OpRule& rule) {
   }
   const bool batched = x.dims.size() == 3;
   const bool batch_first = c.op().bool_or("batch_first", false);
-  const TermId batch = batched ? x.dims[batch_first ? 0 : 1] : c.fresh(1);
-  c.freeze(x.dims[batched && batch_first ? 1 : 0],
+  const TermId batch = batched ? x.dims.at(batch_first ? 0 : 1) : c.fresh(1);
+  c.freeze(x.dims.at(batched && batch_first ? 1 : 0),
            FreezeWhy::Order);  // a step without input still moves the state
   const std::vector<TermId> state_batch = batched ? std::vector{batch} : std::vector<TermId>{};
   const std::vector<ValueId> states = c.op().tensors("hx");
@@ -135,6 +137,7 @@ void apply_recurrent(RuleContext& c, const OpRule& rule) {
 void apply_cell(RuleContext& c, const OpRule& rule) {
   const std::int64_t gates = gates_of(rule.name);
   const ValueTerms& x = c.in("input");
+  if (x.dims.empty()) c.malformed("an input without dimensions");
   std::vector<ValueId> weights{c.id("w_ih"), c.id("w_hh")};
   for (const char* bias : {"b_ih", "b_hh"})
     if (c.has(bias)) weights.push_back(c.id(bias));
@@ -143,6 +146,7 @@ void apply_cell(RuleContext& c, const OpRule& rule) {
   count(c, batch, gates, layer, x.dims.back());
   for (ValueId state : c.op().tensors("hx")) {
     const ValueTerms& s = c.in(state);
+    if (s.dims.empty()) c.malformed("a state without dimensions");
     c.facts(state).uniform ? c.tie_counts(s.dims.back(), layer.hidden) : c.unify(s.dims.back(), layer.hidden);
     if (!batch.empty()) c.unify(s.dims.front(), batch.front());
   }

@@ -17,7 +17,7 @@ void drop_dims(RuleContext& c, const ValueTerms& x, std::span<const std::size_t>
     std::vector<TermId> out;
     for (std::size_t d = 0; d < x.dims.size(); ++d) {
       if (std::ranges::count(reduced, d) == 0)
-        out.push_back(x.dims[d]);
+        out.push_back(x.dims.at(d));
       else if (keep)
         out.push_back(c.fresh(1));
     }
@@ -30,7 +30,7 @@ void apply_sum(RuleContext& c, const OpRule&) {
   const char* name = operand_name(c);
   const ValueTerms& x = c.in(name);
   const std::vector<std::size_t> reduced = c.dims("dim", x.dims.size());
-  for (std::size_t d : reduced) c.contract(x.dims[d], std::array{&x}, name, d);
+  for (std::size_t d : reduced) c.contract(x.dims.at(d), std::array{&x}, name, d);
   drop_dims(c, x, reduced);
 }
 
@@ -60,21 +60,21 @@ void apply_extremum(RuleContext& c, const OpRule&) {
   }
   const ValueTerms& x = c.in("self");
   const std::vector<std::size_t> reduced = c.dims("dim", x.dims.size());
-  for (std::size_t d : reduced) c.freeze(x.dims[d], FreezeWhy::Reduction);
+  for (std::size_t d : reduced) c.freeze(x.dims.at(d), FreezeWhy::Reduction);
   drop_dims(c, x, reduced);
 }
 
 void freeze_along(RuleContext& c, FreezeWhy why, bool keeps_zeros) {
   const char* name = operand_name(c);
   const ValueTerms& x = c.in(name);
-  for (std::size_t d : c.dims("dim", x.dims.size())) c.freeze(x.dims[d], why);
+  for (std::size_t d : c.dims("dim", x.dims.size())) c.freeze(x.dims.at(d), why);
   for (std::size_t k = 0; k < c.out_count(); ++k) {
     std::vector<TermId> out = x.dims;
     if (c.out_value(k).shape.size() != out.size()) return c.give_up(why);
     // Real transforms shorten a dimension they run along.
     for (std::size_t d = 0; d < out.size(); ++d)
-      if (c.size(out[d]) != c.out_value(k).shape[d].hint)
-        out[d] = c.frozen(c.out_value(k).shape[d].hint, why);
+      if (c.size(out.at(d)) != c.out_value(k).shape.at(d).hint)
+        out.at(d) = c.frozen(c.out_value(k).shape.at(d).hint, why);
     c.set(k, std::move(out), keeps_zeros ? x.nonvanishing : c.all_axes(x.dims));
   }
 }
@@ -87,7 +87,7 @@ void apply_transform(RuleContext& c, const OpRule& rule) {
   const ValueTerms& x = c.in("self");
   if (!c.op().find("dim"))
     for (std::size_t d = x.dims.size() - std::min<std::size_t>(2, x.dims.size()); d < x.dims.size(); ++d)
-      c.freeze(x.dims[d], FreezeWhy::Order);
+      c.freeze(x.dims.at(d), FreezeWhy::Order);
   apply_ordered(c, rule);
 }
 
@@ -96,11 +96,11 @@ void apply_resizing_order(RuleContext& c, const OpRule&) {
   const ValueTerms& x = c.in("self");
   const std::size_t d = c.dim("dim", -1, x.dims.size());
   if (x.dims.empty()) return c.give_up(FreezeWhy::Order);
-  c.freeze(x.dims[d], FreezeWhy::Order);
+  c.freeze(x.dims.at(d), FreezeWhy::Order);
   for (std::size_t k = 0; k < c.out_count(); ++k) {
     std::vector<TermId> out = x.dims;
     if (c.out_value(k).shape.size() != out.size()) return c.give_up(FreezeWhy::Order);
-    out[d] = c.frozen(c.out_value(k).shape[d].hint, FreezeWhy::Order);
+    out.at(d) = c.frozen(c.out_value(k).shape.at(d).hint, FreezeWhy::Order);
     c.set(k, std::move(out), x.nonvanishing);
   }
 }
@@ -110,12 +110,13 @@ void apply_eigen(RuleContext& c, const OpRule&) {
   const ValueTerms& x = c.in(c.has("self") ? "self" : "A");
   if (x.dims.size() < 2) c.malformed("an eigenvalue of no matrix");
   std::vector<TermId> lead(x.dims.begin(), x.dims.end() - 2);
-  for (std::size_t d = lead.size(); d < x.dims.size(); ++d) c.freeze(x.dims[d], FreezeWhy::Reduction);
+  for (std::size_t d = lead.size(); d < x.dims.size(); ++d) c.freeze(x.dims.at(d), FreezeWhy::Reduction);
   const std::vector<TermId> alive = c.all_axes(lead);
   for (std::size_t k = 0; k < c.out_count(); ++k) {
     std::vector<TermId> out = lead;
     const auto& shape = c.out_value(k).shape;
-    while (out.size() < shape.size()) out.push_back(c.frozen(shape[out.size()].hint, FreezeWhy::Reduction));
+    while (out.size() < shape.size())
+      out.push_back(c.frozen(shape.at(out.size()).hint, FreezeWhy::Reduction));
     c.set(k, std::move(out), alive);
   }
 }
@@ -128,12 +129,12 @@ void apply_cosine_similarity(RuleContext& c, const OpRule&) {
   std::vector<TermId> left, right;
   for (std::size_t d = 0; d < a.dims.size(); ++d)
     if (d != along) {
-      left.push_back(a.dims[d]);
-      right.push_back(b.dims[d]);
+      left.push_back(a.dims.at(d));
+      right.push_back(b.dims.at(d));
     }
-  c.unify(a.dims[along], b.dims[along]);
-  c.contract(a.dims[along], std::array{&a}, "x1", along);
-  c.contract(b.dims[along], std::array{&b}, "x2", along);
+  c.unify(a.dims.at(along), b.dims.at(along));
+  c.contract(a.dims.at(along), std::array{&a}, "x1", along);
+  c.contract(b.dims.at(along), std::array{&b}, "x2", along);
   c.broadcast(out, left);
   c.broadcast(out, right);
   std::vector<TermId> alive = c.all_axes(out);

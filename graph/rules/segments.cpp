@@ -19,12 +19,12 @@ void apply_cat(RuleContext& c, const OpRule&) {
   const std::size_t along = c.dim("dim", 0, out.shape.size());
   std::vector<TermId> dims = parts.front()->dims, segments, alive;
   for (const ValueTerms* part : parts) {
-    segments.push_back(part->dims[along]);
+    segments.push_back(part->dims.at(along));
     alive.insert(alive.end(), part->nonvanishing.begin(), part->nonvanishing.end());
     for (std::size_t d = 0; d < dims.size(); ++d)
-      if (d != along) c.unify(dims[d], part->dims[d]);
+      if (d != along) c.unify(dims.at(d), part->dims.at(d));
   }
-  dims[along] = c.terms().sum(segments);
+  dims.at(along) = c.terms().sum(segments);
   c.set(0, std::move(dims), std::move(alive));
 }
 
@@ -32,11 +32,12 @@ void apply_cat(RuleContext& c, const OpRule&) {
 void apply_stack(RuleContext& c, const OpRule&) {
   const std::vector<ValueId> ids = c.op().tensors("tensors");
   if (ids.empty()) return c.give_up(FreezeWhy::Unfit);
-  const std::size_t at = c.dim("dim", 0, c.out_value().shape.size());
+  const std::size_t rank = c.out_value().shape.size(), at = c.dim("dim", 0, rank);
   Stacked stacked{.dim = static_cast<std::int32_t>(at), .slices = {}};
   std::vector<TermId> alive;
   for (ValueId id : ids) {
     stacked.slices.push_back(c.in(id).dims);
+    if (stacked.slices.back().size() + 1 != rank) c.malformed("a slice of another rank");
     alive.insert(alive.end(), c.in(id).nonvanishing.begin(), c.in(id).nonvanishing.end());
   }
   // One tensor: slices are equally long in every dimension, whichever units each keeps.
@@ -61,7 +62,7 @@ std::vector<TermId> slice_at(RuleContext& c, ValueId id, std::size_t dim, std::i
   }
   const ValueTerms& x = c.in(id);
   std::vector<TermId> out = x.dims;
-  c.freeze(out[dim], FreezeWhy::Select);
+  c.freeze(out.at(dim), FreezeWhy::Select);
   out.erase(out.begin() + static_cast<std::ptrdiff_t>(dim));
   return out;
 }
@@ -107,12 +108,12 @@ void apply_split(RuleContext& c, const OpRule&) {
   std::vector<std::int64_t> lengths;
   for (std::size_t k = 0; k < c.out_count(); ++k) {
     if (c.out_value(k).shape.size() != x.dims.size()) c.malformed("a part of another rank");
-    lengths.push_back(c.out_value(k).shape[dim].hint);
+    lengths.push_back(c.out_value(k).shape.at(dim).hint);
   }
-  const std::vector<TermId> parts = cut(c, x.dims[dim], lengths);
+  const std::vector<TermId> parts = cut(c, x.dims.at(dim), lengths);
   for (std::size_t k = 0; k < parts.size(); ++k) {
     std::vector<TermId> out = x.dims;
-    out[dim] = parts[k];
+    out.at(dim) = parts[k];
     c.set(k, std::move(out), x.nonvanishing);
   }
 }
@@ -123,7 +124,7 @@ void rewrite_split(RewriteContext& c) {
   bool changed = false;
   Arg::List sizes;
   for (std::size_t k = 0; k < c.op().outputs.size(); ++k) {
-    const TermId part = c.out_terms(k)[dim];
+    const TermId part = c.out_terms(k).at(dim);
     changed = changed || c.resized(part);
     sizes.emplace_back(c.new_size(part));
   }
@@ -150,16 +151,16 @@ SliceBounds slice_bounds(std::size_t dim, const Op& op, std::int64_t size, std::
 // Every step-th position from `start`: the term is m x step, and the slice is m.
 void apply_strided(RuleContext& c, const ValueTerms& x, const SliceBounds& b) {
   std::vector<TermId> out = x.dims;
-  const TermId term = x.dims[b.dim];
+  const TermId term = x.dims.at(b.dim);
   if (b.start < b.step && c.size(term) % b.step == 0 && c.size(term) / b.step == b.length) {
     if (const auto split = c.terms().split_minor(term, b.step, c.index())) {
       c.freeze(split->second, FreezeWhy::Stride);
-      out[b.dim] = split->first;
+      out.at(b.dim) = split->first;
       return c.set(0, std::move(out), x.nonvanishing);
     }
   }
   c.freeze(term, FreezeWhy::Stride);
-  out[b.dim] = c.frozen(b.length, FreezeWhy::Stride);
+  out.at(b.dim) = c.frozen(b.length, FreezeWhy::Stride);
   c.set(0, std::move(out), x.nonvanishing);
 }
 
@@ -171,9 +172,9 @@ bool ends_at_run_time(const Op& op) {
 void take(RuleContext& c, const SliceBounds& b) {
   const ValueId self = c.id("self");
   const ValueTerms& x = c.in(self);
-  if (b.start + b.length > c.size(x.dims[b.dim])) c.malformed("a slice past the end");
-  const std::array lengths{b.start, b.length, c.size(x.dims[b.dim]) - b.start - b.length};
-  const std::vector<TermId> parts = cut(c, x.dims[b.dim], lengths);
+  if (b.start + b.length > c.size(x.dims.at(b.dim))) c.malformed("a slice past the end");
+  const std::array lengths{b.start, b.length, c.size(x.dims.at(b.dim)) - b.start - b.length};
+  const std::vector<TermId> parts = cut(c, x.dims.at(b.dim), lengths);
   // What is left of a table, or beyond an end that follows the input's size, may be read at other sizes; what else
   // is left of an activation is dead.
   const bool table = c.facts(self).from_weights;
@@ -181,7 +182,7 @@ void take(RuleContext& c, const SliceBounds& b) {
     for (std::size_t unread : {std::size_t{0}, std::size_t{2}})
       c.freeze(parts[unread], table ? FreezeWhy::Unread : FreezeWhy::Position);
   std::vector<TermId> out = x.dims;
-  out[b.dim] = parts[1];
+  out.at(b.dim) = parts[1];
   c.set(0, std::move(out), x.nonvanishing);
 }
 
@@ -189,16 +190,16 @@ void apply_slice(RuleContext& c, const OpRule&) {
   const ValueId self = c.id("self");
   const Value& in = c.value(self);
   const std::size_t dim = c.dim("dim", 0, in.shape.size());
-  const std::int64_t size = in.shape[dim].hint, length = c.out_value().shape[dim].hint;
+  const std::int64_t size = in.shape.at(dim).hint, length = c.out_value().shape.at(dim).hint;
   const SliceBounds b = slice_bounds(dim, c.op(), size, length);
   const ValueTerms& x = c.in(self);
   if (length == size) return c.set(0, x.dims, x.nonvanishing);
   if (b.step != 1) return apply_strided(c, x, b);
   const Arg* start = c.op().find("start");
   if (start && start->as<ValueId>()) {  // a window whose place is known only at run time
-    c.freeze(x.dims[dim], FreezeWhy::Position);
+    c.freeze(x.dims.at(dim), FreezeWhy::Position);
     std::vector<TermId> out = x.dims;
-    out[dim] = c.frozen(length, FreezeWhy::Position);
+    out.at(dim) = c.frozen(length, FreezeWhy::Position);
     return c.set(0, std::move(out), x.nonvanishing);
   }
   take(c, b);
@@ -207,13 +208,13 @@ void apply_slice(RuleContext& c, const OpRule&) {
 void rewrite_slice(RewriteContext& c) {
   const auto& in = c.terms("self");
   const std::size_t dim = c.wrap(c.op().int_or("dim", 0), in.size());
-  const std::int64_t length = c.old_size(c.out_terms()[dim]), size = c.old_size(in[dim]);
+  const std::int64_t length = c.old_size(c.out_terms().at(dim)), size = c.old_size(in[dim]);
   if (!c.resized(in[dim]) || length == size || c.op().int_or("step", 1) != 1) return;
   const SliceBounds b = slice_bounds(dim, c.op(), size, length);
   const std::int64_t start = c.kept_before(in[dim], b.start);
   c.op().set("dim", static_cast<std::int64_t>(dim));
   c.op().set("start", start);
-  c.op().set("end", start + c.new_size(c.out_terms()[dim]));
+  c.op().set("end", start + c.new_size(c.out_terms().at(dim)));
 }
 
 void apply_narrow(RuleContext& c, const OpRule&) {
@@ -221,16 +222,16 @@ void apply_narrow(RuleContext& c, const OpRule&) {
   const std::size_t dim = c.dim("dim", 0, in.shape.size());
   if (!c.op().find("start") || !c.op().find("start")->as<std::int64_t>())
     return c.give_up(FreezeWhy::Position);
-  take(c, slice_bounds(dim, c.op(), in.shape[dim].hint, c.out_value().shape[dim].hint));
+  take(c, slice_bounds(dim, c.op(), in.shape.at(dim).hint, c.out_value().shape.at(dim).hint));
 }
 
 void rewrite_narrow(RewriteContext& c) {
   const auto& in = c.terms("self");
   const std::size_t dim = c.wrap(c.op().int_or("dim", 0), in.size());
   if (!c.resized(in[dim])) return;
-  const SliceBounds b = slice_bounds(dim, c.op(), c.old_size(in[dim]), c.old_size(c.out_terms()[dim]));
+  const SliceBounds b = slice_bounds(dim, c.op(), c.old_size(in[dim]), c.old_size(c.out_terms().at(dim)));
   c.op().set("start", c.kept_before(in[dim], b.start));
-  c.op().set("length", c.new_size(c.out_terms()[dim]));
+  c.op().set("length", c.new_size(c.out_terms().at(dim)));
 }
 
 // Constant padding puts frozen segments beside the dimension; other modes copy positions.
@@ -244,10 +245,10 @@ void apply_pad(RuleContext& c, const OpRule& rule) {
   if (!list || list->size() / 2 > x.dims.size()) return c.give_up(FreezeWhy::Position);
   std::vector<TermId> out = x.dims;
   for (std::size_t i = 0; i + 1 < list->size(); i += 2) {
-    TermId& term = out[out.size() - 1 - i / 2];
+    TermId& term = out.at(out.size() - 1 - i / 2);
     const auto *before = (*list)[i].as<std::int64_t>(), *after = (*list)[i + 1].as<std::int64_t>();
     if (before && after && *before == 0 && *after == 0) continue;
-    const std::int64_t length = c.out_value().shape[out.size() - 1 - i / 2].hint;
+    const std::int64_t length = c.out_value().shape.at(out.size() - 1 - i / 2).hint;
     if (constant && before && after && *before >= 0 && *after >= 0) {
       const std::array parts{c.frozen(*before, FreezeWhy::Position), term,
                              c.frozen(*after, FreezeWhy::Position)};
@@ -268,11 +269,11 @@ void apply_pad(RuleContext& c, const OpRule& rule) {
 void apply_glu(RuleContext& c, const OpRule&) {
   const ValueTerms& x = c.in("self");
   const std::size_t dim = c.dim("dim", -1, x.dims.size());
-  const std::array lengths{c.size(x.dims[dim]) / 2, c.size(x.dims[dim]) / 2};
-  const std::vector<TermId> halves = cut(c, x.dims[dim], lengths);
+  const std::array lengths{c.size(x.dims.at(dim)) / 2, c.size(x.dims.at(dim)) / 2};
+  const std::vector<TermId> halves = cut(c, x.dims.at(dim), lengths);
   c.unify(halves[0], halves[1]);
   std::vector<TermId> out = x.dims;
-  out[dim] = halves[0];
+  out.at(dim) = halves[0];
   c.set(0, std::move(out), x.nonvanishing);
 }
 

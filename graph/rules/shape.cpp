@@ -50,7 +50,7 @@ void apply_squeeze(RuleContext& c, const OpRule&) {
   const std::vector<std::size_t> wanted = c.dims("dim", x.dims.size());
   std::vector<TermId> out;
   for (std::size_t d = 0; d < x.dims.size(); ++d)
-    if (c.size(x.dims[d]) != 1 || std::ranges::count(wanted, d) == 0) out.push_back(x.dims[d]);
+    if (c.size(x.dims.at(d)) != 1 || std::ranges::count(wanted, d) == 0) out.push_back(x.dims.at(d));
   c.set(0, std::move(out), x.nonvanishing);
   keep_constant(c);
 }
@@ -68,7 +68,7 @@ void reorder(RuleContext& c, const std::vector<std::size_t>& order) {
   const ValueTerms& x = c.in("self");
   if (order.size() != x.dims.size()) c.malformed("a permutation of another rank");
   std::vector<TermId> out;
-  for (std::size_t d : order) out.push_back(x.dims[d]);
+  for (std::size_t d : order) out.push_back(x.dims.at(d));
   c.set(0, std::move(out), x.nonvanishing);
   keep_constant(c);
 }
@@ -79,7 +79,7 @@ void swap_dims(RuleContext& c, std::int64_t a, std::int64_t b) {
   const std::size_t rank = c.rank("self");
   std::vector<std::size_t> order(rank);
   for (std::size_t d = 0; d < rank; ++d) order[d] = d;
-  if (rank > 0) std::swap(order[c.wrap(a, rank)], order[c.wrap(b, rank)]);
+  if (rank > 0) std::swap(order.at(c.wrap(a, rank)), order.at(c.wrap(b, rank)));
   reorder(c, order);
 }
 
@@ -106,9 +106,10 @@ void apply_movedim(RuleContext& c, const OpRule&) {
   const std::size_t rank = c.rank("self");
   const std::vector<std::size_t> from = c.dims("source", rank), to = c.dims("destination", rank);
   std::vector<std::size_t> order(rank, rank), rest;
-  for (std::size_t i = 0; i < from.size(); ++i) order[to[i]] = from[i];
+  for (std::size_t i = 0; i < from.size(); ++i) order.at(to.at(i)) = from[i];
   for (std::size_t d = 0; d < rank; ++d)
     if (std::ranges::count(from, d) == 0) rest.push_back(d);
+  if (std::ranges::count(order, rank) != std::ssize(rest)) c.malformed("a dimension is moved twice");
   for (auto next = rest.begin(); std::size_t & slot : order)
     if (slot == rank) slot = *next++;
   reorder(c, order);
@@ -136,8 +137,8 @@ void apply_repeat(RuleContext& c, const OpRule&) {
   std::vector<TermId> dims;
   const std::size_t missing = out.shape.size() - std::min(out.shape.size(), x.dims.size());
   for (std::size_t d = 0; d < out.shape.size(); ++d) {
-    const TermId term = d < missing ? c.fresh(1) : x.dims[d - missing];
-    const std::int64_t times = c.size(term) ? out.shape[d].hint / c.size(term) : 0;
+    const TermId term = d < missing ? c.fresh(1) : x.dims.at(d - missing);
+    const std::int64_t times = c.size(term) ? out.shape.at(d).hint / c.size(term) : 0;
     dims.push_back(times == 1 ? term : c.terms().product({c.frozen(times, FreezeWhy::Position), term}));
   }
   c.set(0, std::move(dims), x.nonvanishing);
@@ -151,7 +152,7 @@ void apply_repeat_interleave(RuleContext& c, const OpRule&) {
   const ValueTerms& x = c.in("self");
   std::vector<TermId> out = x.dims;
   const std::size_t d = c.dim("dim", 0, out.size());
-  out[d] = c.terms().product({out[d], c.frozen(c.op().int_or("repeats", 1), FreezeWhy::Position)});
+  out.at(d) = c.terms().product({out.at(d), c.frozen(c.op().int_or("repeats", 1), FreezeWhy::Position)});
   c.set(0, std::move(out), x.nonvanishing);
 }
 

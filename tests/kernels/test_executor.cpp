@@ -298,6 +298,28 @@ TEST(Executor, RefusesArgumentsTheSchemaLacks) {
   EXPECT_EQ(code_of([&] { Executor executor(b.program); }), "E0412");
 }
 
+TEST(Executor, RefusesRecurrentLayersWithoutAllStatesAndWeights) {
+  const auto code = [](std::size_t states, std::size_t weights, std::int64_t layers) {
+    ProgramBuilder b;
+    graph::Arg::List hx, params;
+    const ValueId x = b.input("x", {3, 1, 2}), w = b.input("w", {8, 2});
+    while (hx.size() < states) hx.emplace_back(b.input("h" + std::to_string(hx.size()), {1, 1, 2}));
+    params.assign(weights, graph::Arg(w));
+    std::vector<graph::NamedArg> args{
+        {"input", x},           {"hx", hx},       {"params", params}, {"has_biases", false},
+        {"num_layers", layers}, {"dropout", 0.0}, {"train", false},   {"bidirectional", false},
+        {"batch_first", false}};
+    b.op("aten.lstm.input", std::move(args), {b.tensor("y"), b.tensor("h_n"), b.tensor("c_n")});
+    return code_of([&] { Executor executor(b.program); });
+  };
+  EXPECT_EQ(code(2, 2, 1), "");
+  EXPECT_EQ(code(2, 3, 1), "");  // with a projection
+  EXPECT_EQ(code(1, 2, 1), "E0412");
+  EXPECT_EQ(code(2, 4, 1), "E0412");
+  EXPECT_EQ(code(2, 2, 0), "E0412");
+  EXPECT_EQ(code(2, 2, INT64_MAX), "E0412");
+}
+
 TEST(Executor, ConvertedWeightsKeepTies) {
   const at::Tensor shared = at::randn({2, 2});
   const Weights weights{{"a", shared}, {"b", shared}, {"index", at::arange(3)}};
