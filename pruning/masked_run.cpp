@@ -48,6 +48,8 @@ void require_shape(const graph::Value& value, const at::Tensor& tensor) {
                    .help = "export the network again"});
 }
 
+}  // namespace
+
 at::Tensor zero_removed(const Dependencies& d, graph::ValueId value, const Removal& removal,
                         at::Tensor tensor) {
   const std::vector<graph::TermId>& dims = d[value].dims;
@@ -57,6 +59,8 @@ at::Tensor zero_removed(const Dependencies& d, graph::ValueId value, const Remov
                          tensor, at::zeros({}, tensor.options()));
   return tensor;
 }
+
+namespace {
 
 bool touched_value(const Dependencies& d, graph::ValueId value, const Removal& removal) {
   return std::ranges::any_of(d[value].dims,

@@ -14,6 +14,10 @@ namespace pollard::pruning {
 kernels::Weights masked_weights(const models::Model& model, const graph::Dependencies& dependencies,
                                 const graph::Removal& removal);
 
+/// The value's tensor with every removed slab zeroed.
+at::Tensor zero_removed(const graph::Dependencies& dependencies, graph::ValueId value,
+                        const graph::Removal& removal, at::Tensor tensor);
+
 /// The hooks that make a run of the original with masked weights the masked original. They refer to all three arguments, and
 /// to ops by their index in `program`.
 kernels::RunOptions masked_run_options(const graph::Program& program, const graph::Dependencies& dependencies,

@@ -30,19 +30,6 @@ std::vector<Unit> units_of(const Dependencies& d, const std::function<bool(const
   return out;
 }
 
-/// The first op that reads anything of the group's.
-std::size_t first_op_of(const graph::Program& program, const Dependencies& d, std::int32_t group) {
-  const graph::Removal removal = removal_of(d, std::vector{Unit{.group = group, .unit = 0}});
-  for (std::size_t i = 0; i < program.ops.size(); ++i)
-    for (const graph::NamedArg& named : program.ops[i].args)
-      for (const ValueId id : graph::values_in(named.arg))
-        if (program[id].kind == graph::Value::Kind::Tensor &&
-            std::ranges::any_of(d[id].dims,
-                                [&](graph::TermId term) { return graph::touched(d, term, removal); }))
-          return i;
-  return 0;
-}
-
 ValueId first_output(const graph::Program& program) {
   for (const graph::Output& output : program.outputs)
     if (const auto* id = output.value.as<ValueId>();
@@ -122,7 +109,9 @@ struct Knockout::Impl {
     if (compute_type) model.weights = kernels::convert(model.weights, compute_type);
     for (const Unit& unit : units)
       if (!tails.contains(unit.group))
-        tails.emplace(unit.group, tail_from(model.program, first_op_of(model.program, d, unit.group)));
+        tails.emplace(
+            unit.group,
+            tail_from(model.program, first_mixing_op(model.program, d, removal_of(d, std::vector{unit}))));
     for (const auto& [group, tail] : tails)
       for (const ValueId id : tail.given) crossing[id];
   }
@@ -214,7 +203,8 @@ void Knockout::run(const std::vector<at::Tensor>& inputs, const std::optional<at
       return masked(op, tail.ops[index], stack);
     };
     std::vector<at::Tensor> given;
-    for (const ValueId id : tail.given) given.push_back(values.at(id));
+    for (const ValueId id : tail.given)
+      given.push_back(zero_removed(m.dependencies, id, removal, values.at(id)));
     visit(static_cast<std::int64_t>(i),
           m.finish(tail.executor, tail.linear, m.weights_without(removal), given, rows, std::move(options)));
   }

@@ -39,6 +39,32 @@ std::vector<std::size_t> ops_again(const Program& program, std::size_t first_op,
 
 }  // namespace
 
+std::size_t first_mixing_op(const Program& program, const graph::Dependencies& d,
+                            const graph::Removal& removal) {
+  const auto is_tensor = [&](ValueId id) { return program[id].kind == graph::Value::Kind::Tensor; };
+  const auto dims = [&](ValueId id) {
+    const auto removed = [&](graph::TermId term) { return graph::touched(d, term, removal); };
+    return is_tensor(id) ? std::ranges::count_if(d[id].dims, removed) : 0;
+  };
+  const auto mixes = [&](const graph::Op& op) {
+    bool reads = false, twice = false;
+    for (const graph::NamedArg& named : op.args)
+      for (const ValueId id : graph::values_in(named.arg)) {
+        reads = reads || dims(id) > 0;
+        twice = twice || dims(id) > 1;
+      }
+    const bool lost =
+        std::ranges::any_of(op.outputs, [&](ValueId id) { return is_tensor(id) && dims(id) == 0; });
+    return twice || (reads && lost);
+  };
+  std::size_t first = 0;
+  while (first < program.ops.size() && !mixes(program.ops[first])) ++first;
+  if (first == program.ops.size()) return 0;  // the units are outputs: nothing can be told apart
+  for (const graph::Renormalisation& r : d.renormalisations)
+    if (graph::touched(d, r.term, removal)) first = std::min(first, static_cast<std::size_t>(r.op));
+  return first;
+}
+
 ProgramTail tail_from(const Program& program, std::size_t first_op) {
   ProgramTail out;
   Needs needs(program);

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <vector>
 
+#include "graph/dependencies.h"
 #include "graph/program.h"
+#include "graph/removal.h"
 
 namespace pollard::pruning::fairness {
 
@@ -21,5 +23,11 @@ struct ProgramTail {
   std::vector<graph::ValueId> given;  ///< what the tail's user inputs are, in order
 };
 ProgramTail tail_from(const graph::Program& program, std::size_t first_op);
+
+/// The first op in which removed units can change anything but themselves: what it makes lacks their dimension (a
+/// contraction), or one of its inputs has it twice (a square weight), or it is a reduction that the masked original
+/// redefines. Ops before it compute every unit apart, so that their values without some units are the whole network's.
+std::size_t first_mixing_op(const graph::Program& program, const graph::Dependencies& dependencies,
+                            const graph::Removal& removal);
 
 }  // namespace pollard::pruning::fairness

@@ -12,6 +12,7 @@
 #include "models/golden_fill.h"
 #include "models/registry.h"
 #include "pruning/fairness/metrics.h"
+#include "pruning/fairness/program_tail.h"
 #include "tests/paths.h"
 
 namespace pollard::pruning::fairness {
@@ -110,6 +111,20 @@ INSTANTIATE_TEST_SUITE_P(Decoders, Sharing,
                          ::testing::Values(Case{"gpt2", 0}, Case{"gpt_neo", 0}, Case{"gptj", 0},
                                            Case{"llama", 0}),
                          [](const auto& test) { return std::string(test.param.family); });
+
+// A head's queries, keys, values and attention are computed apart from the others': only what follows runs again.
+TEST(ProgramTail, OfAHeadBeginsBehindItsAttention) {
+  const models::Family& family = *models::find_family("gpt2");
+  const models::Model model = filled(family.name, family.small_specs.at(0));
+  const graph::Dependencies d = graph::analyse(model.program);
+  const std::vector<graph::Op>& ops = model.program.ops;
+  const auto attention = std::ranges::find_if(
+      ops, [](const graph::Op& op) { return op.base_name().starts_with("scaled_dot_product"); });
+  const std::size_t first =
+      first_mixing_op(model.program, d, removal_of(d, std::vector{attention_heads(d)[0]}));
+  EXPECT_GT(first, static_cast<std::size_t>(attention - ops.begin()));
+  EXPECT_LT(first, ops.size() / 2);  // of two layers
+}
 
 TEST_F(OfflineMetric, GoesOnFromItsState) {
   const auto metric = make_bias_metric("attribute", model.program, prompts, {}, {});
