@@ -10,7 +10,7 @@ include(CMakePackageConfigHelpers)
 add_library(pollard_shared SHARED cmake/shared_library.cpp)
 set_target_properties(pollard_shared PROPERTIES OUTPUT_NAME pollard VERSION ${PROJECT_VERSION}
   SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR} LINKER_LANGUAGE CXX
-  INSTALL_RPATH "$ORIGIN/pollard;${TORCH_ROOT}/lib" BUILD_RPATH_USE_ORIGIN ON)
+  INSTALL_RPATH "$ORIGIN/pollard;${POLLARD_TORCH_RPATH}" BUILD_RPATH_USE_ORIGIN ON)
 target_link_libraries(pollard_shared PRIVATE pollard::training)
 set_property(TARGET pollard_shared PROPERTY LINK_LIBRARY_OVERRIDE
              "WHOLE_ARCHIVE,pollard_graph,pollard_kernels,pollard_models,pollard_pruning,pollard_training")

@@ -27,7 +27,7 @@ target_link_libraries(pollard_python PRIVATE pollard::cli pollard_options)
 target_compile_definitions(pollard_python PRIVATE POLLARD_TORCH_VERSION="${torch_version}")
 set(package_folder "${PROJECT_BINARY_DIR}/python/pollard")
 set_target_properties(pollard_python PROPERTIES OUTPUT_NAME _core LIBRARY_OUTPUT_DIRECTORY "${package_folder}"
-  INSTALL_RPATH "$ORIGIN/../torch/lib")
+  INSTALL_RPATH "$ORIGIN/../nvidia/cu13/lib;$ORIGIN/../torch/lib")
 if(NOT POLLARD_TESTS)
   set_target_properties(pollard_python PROPERTIES EXCLUDE_FROM_ALL ON)
 endif()

@@ -51,6 +51,8 @@ target_include_directories(pollard_torch SYSTEM INTERFACE
 target_compile_definitions(pollard_torch INTERFACE NDEBUG)
 # --no-as-needed: operators register themselves from static initialisers nobody calls.
 # --allow-shlib-undefined: libc10_cuda and friends resolve their own needs at run time.
-# The wheel's CUDA runtime, when installed, is newer than the toolkit's and must be found first.
-target_link_options(pollard_torch INTERFACE -Wl,--no-as-needed -Wl,--allow-shlib-undefined
-  "-Wl,-rpath,${TORCH_ROOT}/../nvidia/cu13/lib" "-Wl,-rpath,${TORCH_ROOT}/lib")
+target_link_options(pollard_torch INTERFACE -Wl,--no-as-needed -Wl,--allow-shlib-undefined)
+# The wheel's CUDA runtime, when installed, is newer than the toolkit's and must be found first. A property and not a linker
+# flag: installing replaces the run paths CMake knows of, and only those.
+set(POLLARD_TORCH_RPATH "${TORCH_ROOT}/../nvidia/cu13/lib" "${TORCH_ROOT}/lib")
+set(CMAKE_BUILD_RPATH ${POLLARD_TORCH_RPATH})
