@@ -2,6 +2,7 @@
 // Reading and writing at positions that tensors hold.
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <string>
 
 #include "models/onnx/rules.h"
@@ -64,22 +65,56 @@ Name covered(Translation& t, std::string_view argument) {
   return source;
 }
 
-void scatter_into(Translation& t, const Name& index, const Name& updates, const std::string& reduction) {
-  t.result(t.node("ScatterElements", {t.in("self"), index, updates},
-                  {{"axis", t.dim("dim", t.rank("self"), 0)}, {"reduction", reduction}}));
+Name scattered(Translation& t, const Name& onto, const Name& index, const Name& updates,
+               const std::string& reduction) {
+  return t.node("ScatterElements", {onto, index, updates},
+                {{"axis", t.dim("dim", t.rank("self"), 0)}, {"reduction", reduction}});
 }
 
 void scatter(Translation& t, const OnnxRule& rule) {
   if (t.op().find("value") || t.op().find("reduce")) t.refuse("scattering of a number");
-  scatter_into(t, t.in("index"), covered(t, "src"), std::string(rule.type));
+  t.result(scattered(t, t.in("self"), t.in("index"), covered(t, "src"), std::string(rule.type)));
 }
 
-void scatter_reduce(Translation& t, const OnnxRule&) {
+/// How ONNX calls a reduction, and what it may start from without changing anything.
+struct Reduction {
+  std::string name;
+  double neutral = 0;
+};
+Reduction reduction_of(Translation& t) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
   const auto* how = t.op().find("reduce")->as<std::string>();
-  if (!how || !t.op().bool_or("include_self", true)) t.refuse("a reduction without the tensor itself");
-  if (*how == "mean") t.refuse("a mean of what is scattered");
-  const std::string word = *how == "amax" ? "max" : *how == "amin" ? "min" : *how == "sum" ? "add" : "mul";
-  scatter_into(t, t.in("index"), covered(t, "src"), word);
+  if (how && (*how == "sum" || *how == "mean")) return {"add", 0};
+  if (how && *how == "prod") return {"mul", 1};
+  if (how && *how == "amax") return {"max", -kInfinity};
+  if (how && *how == "amin") return {"min", kInfinity};
+  t.refuse("a reduction that is not a sum, product, mean, largest or smallest");
+}
+
+/// Without the tensor itself, positions that something falls on start from the neutral element; others stay.
+void scatter_reduce(Translation& t, const OnnxRule&) {
+  const Reduction reduction = reduction_of(t);
+  const graph::DType type = t.output().dtype;
+  const bool alone = !t.op().bool_or("include_self", true),
+             mean = *t.op().find("reduce")->as<std::string>() == "mean";
+  if ((alone || mean) && !graph::is_floating(type))
+    t.refuse("integers without the tensor itself, or a mean of them");
+  const Name index = t.in("index");
+  Name start = t.in("self"), members;
+  if (alone || mean) {
+    const Name zeros = t.filled(t.node("Shape", {start}), 0, type),
+               ones = t.filled(t.node("Shape", {index}), 1, type);
+    members = scattered(t, zeros, index, ones, "add");
+    if (alone)
+      start = t.node("Where", {t.node("Greater", {members, t.scalar(0, type)}),
+                               t.scalar(reduction.neutral, type), start});
+  }
+  Name out = scattered(t, start, index, covered(t, "src"), reduction.name);
+  if (mean) {
+    const Name one = t.scalar(1, type);
+    out = t.node("Div", {out, t.node(alone ? "Max" : "Add", {members, one})});
+  }
+  t.result(out);
 }
 
 /// index_add: one position a slice, repeated for all its elements.
@@ -93,7 +128,7 @@ void index_add(Translation& t, const OnnxRule&) {
   Name updates = t.in("source");
   if (const double alpha = t.real("alpha", 1); alpha != 1)
     updates = t.node("Mul", {updates, t.scalar(alpha, t.output().dtype)});
-  scatter_into(t, wide, updates, "add");
+  t.result(scattered(t, t.in("self"), wide, updates, "add"));
 }
 
 /// x[.., i, j, ..]: the indexed dimensions come first, their positions are put side by side, and where they stood

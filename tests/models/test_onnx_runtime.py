@@ -14,6 +14,26 @@ CASES = ["bilstm2", "dgcnn", "hf_gpt2", "hf_llama_gqa", "syn_convT", "syn_embbag
          "syn_pixel_shuffle", "syn_roll_ch", "weight_standardised"]
 
 
+def scatter_network(path):
+    """Every reduction of scatter_reduce, with and without the tensor itself; some positions are met twice, some never."""
+    import torch
+
+    class Scatter(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(6, 5)
+            self.register_buffer("index", torch.tensor([[0, 2, 2, 5, 2]]))
+
+        def forward(self, x):
+            y, index = self.layer(x), self.index.expand(x.shape[0], 5)
+            return torch.stack([x.scatter_reduce(1, index, y, how, include_self=own)
+                                for how in ("sum", "prod", "mean", "amax", "amin") for own in (True, False)])
+
+    torch.manual_seed(0)
+    torch.export.save(torch.export.export(Scatter().eval(), (torch.randn(3, 6),)), path)
+    return path
+
+
 def main():
     pollard = sys.argv[1]
     sys.path.insert(0, os.path.join(HERE, "..", "oracle"))
@@ -23,7 +43,7 @@ def main():
         print("not run: onnxruntime is not installed")
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        paths = []
+        paths = [scatter_network(os.path.join(folder, "scatter.pt2"))]
         for name in CASES:
             path = os.path.join(HERE, "..", "cases", name + ".pt2")
             small = os.path.join(folder, name + ".small.pt2")
