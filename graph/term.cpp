@@ -229,15 +229,25 @@ std::optional<std::pair<TermId, TermId>> Terms::split_product_minor(TermId term,
   return std::pair(product(rest), product(minor));
 }
 
-// A sum whose segments all divide reads as a product: its majors add up, its minors become one.
+// A sum reads as a product when its segments divide, or runs of them make up one minor (a whole that was cut before it
+// met the product): the majors add up, the minors become one.
 std::optional<std::pair<TermId, TermId>> Terms::split_sum_minor(TermId term, std::int64_t minor_size,
                                                                 std::int32_t op) {
+  std::vector<TermId> wholes, run;
+  std::int64_t length = 0;
+  for (TermId segment : segments(term)) {
+    run.push_back(segment);
+    length += size(segment);
+    if (length % minor_size != 0) continue;
+    if (run.size() > 1 && length != minor_size) return std::nullopt;
+    wholes.push_back(sum(run));
+    run.clear();
+    length = 0;
+  }
   std::vector<TermId> majors;
   TermId minor;
-  const std::vector<TermId> all = segments(term);
-  if (std::ranges::any_of(all, [&](TermId s) { return size(s) % minor_size != 0; })) return std::nullopt;
-  for (TermId segment : all) {
-    const auto split = split_minor(segment, minor_size, op);
+  for (TermId whole : wholes) {
+    const auto split = split_minor(whole, minor_size, op);
     if (!split) return std::nullopt;
     majors.push_back(split->first);
     if (minor.index < 0)

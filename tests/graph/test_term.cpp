@@ -50,6 +50,18 @@ TEST(Term, ASumWhoseSegmentsDivideReadsAsAProductWithTiedMinors) {
   EXPECT_EQ(terms.find(terms.factors(a).back()), terms.find(terms.factors(b).back()));
 }
 
+TEST(Term, AWholeThatWasCutBeforeItMetTheProductStillReadsAsItsMinor) {
+  Terms terms;
+  const TermId a = terms.axis(9), b = terms.axis(3), groups = terms.axis(2), each = terms.axis(12);
+  const TermId whole = terms.sum(std::array{a, b});
+  EXPECT_TRUE(terms.unify(terms.product({groups, each}), terms.sum(std::array{whole, whole}), 0));
+  EXPECT_EQ(terms.segments(each), (std::vector{a, b}));
+  EXPECT_FALSE(terms.freeze_of(a));
+  EXPECT_FALSE(terms.freeze_of(b));
+  const TermId other = terms.sum(std::array{terms.axis(9), terms.axis(15)});
+  EXPECT_FALSE(terms.unify(terms.product({terms.axis(2), terms.axis(12)}), other, 0));
+}
+
 TEST(Term, WhatNoSumOfProductsDescribesIsFrozenOnBothSides) {
   Terms terms;
   const TermId a = terms.axis(2), b = terms.axis(3), c = terms.axis(3), d = terms.axis(2);
