@@ -230,7 +230,7 @@ std::optional<std::pair<TermId, TermId>> Terms::split_product_minor(TermId term,
 }
 
 // A sum reads as a product when its segments divide, or runs of them make up one minor (a whole that was cut before it
-// met the product): the majors add up, the minors become one.
+// met the product; single positions beside others are no parts of a whole): the majors add up, the minors become one.
 std::optional<std::pair<TermId, TermId>> Terms::split_sum_minor(TermId term, std::int64_t minor_size,
                                                                 std::int32_t op) {
   std::vector<TermId> wholes, run;
@@ -239,7 +239,8 @@ std::optional<std::pair<TermId, TermId>> Terms::split_sum_minor(TermId term, std
     run.push_back(segment);
     length += size(segment);
     if (length % minor_size != 0) continue;
-    if (run.size() > 1 && length != minor_size) return std::nullopt;
+    const bool units = std::ranges::any_of(run, [&](TermId part) { return size(part) == 1; });
+    if (run.size() > 1 && (length != minor_size || units)) return std::nullopt;
     wholes.push_back(sum(run));
     run.clear();
     length = 0;
