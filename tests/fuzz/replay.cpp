@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs a fuzz target without libFuzzer: over its seed files, every truncation of their ends, and random changes of
-// them, the same ones each time. A target must return; what it may throw it catches itself.
+// them, the same ones each time; then over more of these until POLLARD_FUZZ_SECONDS (8) have passed since it began.
+// A target must return; what it may throw it catches itself.
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -27,6 +30,7 @@ using Bytes = std::vector<std::uint8_t>;
 constexpr std::size_t kLargestSeed = 1 << 20;
 constexpr int kChangesPerSeed = 400;  // unless the list of seeds says otherwise
 constexpr std::size_t kTruncationsPerSeed = 400;
+constexpr int kSeconds = 8;  // unless POLLARD_FUZZ_SECONDS says otherwise
 
 std::size_t runs = 0;
 
@@ -188,6 +192,11 @@ Bytes changed(Bytes bytes, std::mt19937& random) {
   return bytes;
 }
 
+std::chrono::seconds time_to_spend() {
+  const char* text = std::getenv("POLLARD_FUZZ_SECONDS");
+  return std::chrono::seconds(text ? std::atoi(text) : kSeconds);
+}
+
 }  // namespace
 
 // With a folder as second argument: writes the seeds there, as the corpus of libFuzzer.
@@ -200,6 +209,7 @@ int main(int argc, char** argv) {
           .write(reinterpret_cast<const char*>(seeds.all[i].data()), std::ssize(seeds.all[i]));
     return 0;
   }
+  const auto end = std::chrono::steady_clock::now() + time_to_spend();
   std::mt19937 random(1);
   for (const Bytes& seed : seeds.all) {
     run(seed);
@@ -207,6 +217,7 @@ int main(int argc, char** argv) {
     for (int change = 0; change < seeds.changes; ++change) run(changed(seed, random));
   }
   for (std::size_t byte = 0; byte < 256; ++byte) run({static_cast<std::uint8_t>(byte)});
+  while (std::chrono::steady_clock::now() < end) run(changed(seeds.all[random() % seeds.all.size()], random));
   std::printf("%zu inputs\n", runs);
   return 0;
 }
