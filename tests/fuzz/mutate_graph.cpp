@@ -99,22 +99,10 @@ struct Leaves {
 
 Json other_integer(const Json& old, Choices& choose) {
   const auto n = static_cast<std::int64_t>(old.get<std::int32_t>());
-  const std::array<std::int64_t, 16> numbers{0,
-                                             1,
-                                             2,
-                                             3,
-                                             4,
-                                             7,
-                                             8,
-                                             -1,
-                                             -2,
-                                             n + 1,
-                                             n - 1,
-                                             n * 2,
-                                             n / 2,
-                                             std::int64_t{1} << 31,
-                                             std::int64_t{1} << 40,
-                                             INT64_MAX};
+  // 2^36 bytes and more are refused at once; less might be given, and take long to fill.
+  constexpr std::int64_t zero = 0, kMuch = 1LL << 36, kMost = INT64_MAX;
+  const std::array numbers{zero,     zero + 1, zero + 2, zero + 3, zero + 4, zero + 7, zero + 8,   zero - 1,
+                           zero - 2, n + 1,    n - 1,    n * 2,    n / 2,    kMuch,    kMuch * 16, kMost};
   return choose.of(numbers);
 }
 
