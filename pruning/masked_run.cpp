@@ -123,8 +123,11 @@ class MaskedHook {
       if (graph::touched(d, r.term, removal))
         (r.how == Renormalisation::How::Gather ? reductions_[r.op].gathered : reductions_[r.op].masked)
             .push_back(&r);
-    for (const graph::Op& op : program.ops)
+    for (const graph::Op& op : program.ops) {
       if (may_be_undefined(op.base_name())) undefined_.insert(op.outputs.begin(), op.outputs.end());
+      for (const graph::NamedArg& named : op.args)
+        for (graph::ValueId id : graph::values_in(named.arg)) read_.insert(id);
+    }
   }
 
   bool before(const graph::Op& op, std::size_t index, std::vector<c10::IValue>& stack) const {
@@ -141,7 +144,7 @@ class MaskedHook {
   }
 
   void after(graph::ValueId value, at::Tensor& tensor) const {
-    require_shape(program_[value], tensor);
+    if (read_.contains(value)) require_shape(program_[value], tensor);
     const bool stored = from_weights_[static_cast<std::size_t>(value.index)];
     if (!stored && !undefined_.contains(value)) return;
     if (!tensor.is_floating_point() || !touched_value(d_, value, removal_)) return;
@@ -214,6 +217,8 @@ class MaskedHook {
   std::vector<bool> from_weights_;
   std::map<std::int32_t, Reduction> reductions_;
   std::set<graph::ValueId> undefined_;
+  std::set<graph::ValueId>
+      read_;  ///< by an op; LibTorch leaves empty what some ops would only tell their gradient
 };
 
 /// Inputs some batch norm reads as its running variance: zero there would not mean "nothing" but a division.
