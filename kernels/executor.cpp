@@ -14,6 +14,7 @@
 #include "kernels/aliases.h"
 #include "kernels/op_call.h"
 #include "kernels/out_of_memory.h"
+#include "kernels/run_memory.h"
 
 namespace pollard::kernels {
 namespace {
@@ -127,6 +128,7 @@ struct Executor::Impl {
   std::size_t user_tensors = 0;
   std::set<std::string> tied;  ///< sources whose storage has several names
   std::vector<OpTime> times;
+  RunMemory memory;
 };
 
 namespace {
@@ -262,6 +264,7 @@ std::vector<at::Tensor> Executor::run(const Weights& weights, const std::vector<
   check_inputs(program(), impl_->user_tensors, inputs);
   const GradScope grad(options.autograd);
   const c10::OptionalDeviceGuard device(options.device);
+  const RunMemory::Scope memory(impl_->memory);
   const std::vector<bool>& written = impl_->written(options.train);
   Run run(*this, weights, inputs, options);
   const auto load = [&](std::size_t i) {

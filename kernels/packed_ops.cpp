@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/packed_ops.h"
 
+#include <ATen/ATen.h>
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/library.h>
@@ -120,6 +121,23 @@ at::Tensor& packed_conv2d_into(const at::Tensor& input, const at::Tensor& weight
                  {});
 }
 
+// What the results are on meta tensors, where a packed weight is as any: [o, i], [o, i, kh, kw].
+at::Tensor linear_form(const at::Tensor& input, const at::Tensor& weight, const std::optional<at::Tensor>&,
+                       const std::optional<at::Tensor>&, std::string_view) {
+  return at::linear(input, weight);
+}
+
+at::Tensor conv2d_form(const at::Tensor& input, const at::Tensor& weight, const std::optional<at::Tensor>&,
+                       const std::optional<at::Tensor>&, at::IntArrayRef stride, at::IntArrayRef padding,
+                       at::IntArrayRef dilation, std::int64_t, std::string_view) {
+  const auto places = [&](std::size_t d) {
+    const auto dim = static_cast<std::int64_t>(d) + 2;
+    const std::int64_t span = dilation[d] * (weight.size(dim) - 1) + 1;
+    return (input.size(dim) + 2 * padding[d] - span) / stride[d] + 1;
+  };
+  return at::empty({input.size(0), weight.size(0), places(0), places(1)}, input.options());
+}
+
 }  // namespace
 
 bool is_packed_activation(std::string_view name) {
@@ -154,6 +172,11 @@ TORCH_LIBRARY_FRAGMENT(pollard, library) {
       "packed_conv2d_(Tensor input, Tensor weight, Tensor? bias, Tensor(a!) other, int[] stride, int[] "
       "padding, int[] dilation, int groups, str activation) -> Tensor(a!)",
       torch::dispatch(cpu, TORCH_FN(packed_conv2d_into)));
+}
+
+TORCH_LIBRARY_IMPL(pollard, Meta, library) {
+  library.impl("packed_linear", TORCH_FN(linear_form));
+  library.impl("packed_conv2d", TORCH_FN(conv2d_form));
 }
 
 }  // namespace pollard::kernels

@@ -207,6 +207,29 @@ void rewrite_sdpa(RewriteContext& c) {
   c.op().set("scale", 1.0 / std::sqrt(static_cast<double>(c.old_size(E))), true);
 }
 
+// pollard::monarch(input [.., k p], first [k, q, p], second [l, s, r]) -> [.., s l]: block-diagonal, its result [k q] read
+// as [r l], block-diagonal again.
+void apply_monarch(RuleContext& c, const OpRule&) {
+  const ValueTerms &x = c.in("input"), &first = c.in("first"), &second = c.in("second");
+  const std::vector<TermId>&a = first.dims, &b = second.dims;
+  if (x.dims.empty() || a.size() != 3 || b.size() != 3) c.malformed("blocks have 3 dimensions");
+  c.unify(x.dims.back(), c.terms().product({a[0], a[2]}));
+  c.unify(c.terms().product({a[0], a[1]}), c.terms().product({b[2], b[0]}));
+  const std::array inside{&x, &first}, between{&first, &second}, through{&x, &second};
+  // Where no operand vanishes, the masked original would add what was removed.
+  if (!c.nonvanishing_product(std::array{a[2]}, inside).empty()) c.freeze(a[2], FreezeWhy::Reduction);
+  if (!c.nonvanishing_product(std::array{b[2]}, between).empty()) c.freeze(b[2], FreezeWhy::Reduction);
+  std::vector<TermId> dims(x.dims.begin(), x.dims.end() - 1);
+  for (const std::vector<TermId>& blocks : {a, b}) {
+    std::vector<TermId> cost = dims;
+    cost.insert(cost.end(), blocks.begin(), blocks.end());
+    c.macs(1, std::move(cost));
+  }
+  dims.push_back(c.terms().product({b[1], b[0]}));
+  std::vector<TermId> alive = c.nonvanishing_product(dims, through);
+  c.set(0, std::move(dims), std::move(alive));
+}
+
 }  // namespace
 
 std::span<const OpRule> attention_rules() {
@@ -217,6 +240,7 @@ std::span<const OpRule> attention_rules() {
       {.name = "baddbmm", .apply = apply_addmm},
       {.name = "einsum", .apply = apply_einsum},
       {.name = "scaled_dot_product_attention", .apply = apply_sdpa, .rewrite = rewrite_sdpa},
+      {.name = "pollard::monarch", .apply = apply_monarch},
   });
   return kRules;
 }

@@ -157,6 +157,54 @@ void apply_cell(RuleContext& c, const OpRule& rule) {
   }
 }
 
+// pollard::bilstm2d(input [B, H, W, C], columns, rows): a bidirectional layer along H and one along W, each given as the
+// weights of its two directions; the result joins what all four directions say.
+void apply_bilstm2d(RuleContext& c, const OpRule&) {
+  const ValueTerms& x = c.in("input");
+  if (x.dims.size() != 4) c.malformed("a map has 4 dimensions");
+  const std::vector<TermId> places(x.dims.begin(), x.dims.end() - 1);
+  bool biases = false;
+  std::vector<TermId> joined;
+  for (const char* scan : {"columns", "rows"}) {
+    const std::vector<ValueId> weights = c.op().tensors(scan);
+    const std::size_t per = weights.size() / 2;
+    if (weights.size() != 4 && weights.size() != 8) c.malformed("weights for another number of directions");
+    for (std::size_t d = 0; d < 2; ++d) {
+      const Layer layer = couple(c, std::span(weights).subspan(d * per, per), 4, x.dims.back(), per == 4);
+      count(c, places, 4, layer, x.dims.back());
+      joined.push_back(layer.hidden);
+    }
+    c.tie_counts(joined[joined.size() - 2], joined.back());
+    biases = biases || per == 4;
+  }
+  for (std::size_t d : {1, 2}) c.freeze(places[d], FreezeWhy::Order);
+  std::vector<TermId> dims = places;
+  dims.push_back(c.terms().sum(joined));
+  c.set(0, std::move(dims), alive_samples(c, places[0], x, biases));
+}
+
+// pollard::mlstm(q [B, h, S, d], k as q, v [B, h, S, e], gates [B, h, S]) -> [B, h, S, e]: every position reads the earlier.
+void apply_mlstm(RuleContext& c, const OpRule&) {
+  const ValueTerms &q = c.in("q"), &k = c.in("k"), &v = c.in("v"), &i = c.in("i"), &f = c.in("f");
+  if (q.dims.size() != 4 || k.dims.size() != 4 || v.dims.size() != 4 || i.dims.size() != 3 ||
+      f.dims.size() != 3)
+    c.malformed("heads have 4 dimensions, their gates 3");
+  for (std::size_t d = 0; d < 3; ++d)
+    for (const ValueTerms* other : {&k, &v, &i, &f}) c.unify(q.dims[d], other->dims[d]);
+  const TermId inner = q.dims[3], steps = q.dims[2];
+  c.unify(inner, k.dims[3]);
+  c.freeze(steps, FreezeWhy::Order);
+  c.role(q.dims[1], Role::Head);
+  for (TermId width : {inner, v.dims[3]}) c.role(width, Role::HeadDim);
+  const std::array contracted{&q, &k};
+  const std::array through{&v};
+  c.contract(inner, contracted, "q", 3);
+  for (TermId width : {inner, v.dims[3]}) c.macs(1, {q.dims[0], q.dims[1], steps, steps, width});
+  std::vector<TermId> dims{q.dims[0], q.dims[1], steps, v.dims[3]};
+  std::vector<TermId> alive = c.nonvanishing_product(dims, through);
+  c.set(0, std::move(dims), std::move(alive));
+}
+
 }  // namespace
 
 std::span<const OpRule> recurrent_rules() {
@@ -169,6 +217,8 @@ std::span<const OpRule> recurrent_rules() {
       {.name = "gru_cell", .apply = apply_cell},
       {.name = "rnn_tanh_cell", .apply = apply_cell},
       {.name = "rnn_relu_cell", .apply = apply_cell},
+      {.name = "pollard::bilstm2d", .apply = apply_bilstm2d},
+      {.name = "pollard::mlstm", .apply = apply_mlstm},
   });
   return kRules;
 }

@@ -19,14 +19,18 @@ void check_names(const LoweringOptions& options) {
                        .message = "there is no rule \"" + name + "\""});
 }
 
+/// Rules that may run where ops write to shared memory.
 bool works_on_memory(const LoweringRule& rule) {
-  return rule.apply == make_functional || rule.apply == fold_filled_memory;
+  return rule.apply == make_functional || rule.apply == fold_filled_memory ||
+         rule.apply == write_out_operators;
 }
 
 }  // namespace
 
 std::span<const LoweringRule> lowering_rules() {
   static constexpr auto kRules = std::to_array<LoweringRule>({
+      {"operators", "pollard's own operators are written out, so that other rules see what they are made of",
+       write_out_operators},
       {"filled-memory", "what is written into fresh memory without looking at an input is computed once",
        fold_filled_memory},
       {"functional", "in-place ops become ordinary ones where nothing else sees the memory", make_functional},

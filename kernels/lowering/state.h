@@ -64,6 +64,7 @@ std::optional<std::vector<std::int64_t>> numbers(const graph::Op& op, std::strin
 graph::Arg to_arg(const std::vector<std::int64_t>& numbers);
 
 // The rules, by file.
+std::size_t write_out_operators(Lowering& l);    // operators.cpp
 std::size_t fold_filled_memory(Lowering& l);     // constants.cpp
 std::size_t make_functional(Lowering& l);        // cleanup.cpp
 std::size_t drop_identities(Lowering& l);        // cleanup.cpp

@@ -239,6 +239,16 @@ at::Tensor packed_lstm_map(const at::Tensor& given, const at::Tensor& columns, c
   return output;
 }
 
+at::Tensor packed_lstm_form(const at::Tensor& input, const at::Tensor& weight, std::int64_t hidden,
+                            std::int64_t) {
+  return output_for(input, weight.size(0) * hidden);
+}
+
+at::Tensor packed_lstm_map_form(const at::Tensor& input, const at::Tensor& columns, const at::Tensor& rows,
+                                std::int64_t hidden_columns, std::int64_t hidden_rows) {
+  return output_for(input, columns.size(0) * hidden_columns + rows.size(0) * hidden_rows);
+}
+
 /// [4 H, n] to [panels, n, 4, lanes].
 at::Tensor panels_of(const at::Tensor& matrix, std::int64_t hidden, std::int64_t lanes) {
   const std::int64_t panels = (hidden + lanes - 1) / lanes, n = matrix.size(1);
@@ -291,6 +301,11 @@ TORCH_LIBRARY_FRAGMENT(pollard, library) {
       "packed_lstm_map(Tensor input, Tensor columns, Tensor rows, int hidden_columns, int hidden_rows) -> "
       "Tensor",
       torch::dispatch(cpu, TORCH_FN(packed_lstm_map)));
+}
+
+TORCH_LIBRARY_IMPL(pollard, Meta, library) {
+  library.impl("packed_lstm", TORCH_FN(packed_lstm_form));
+  library.impl("packed_lstm_map", TORCH_FN(packed_lstm_map_form));
 }
 
 }  // namespace pollard::kernels

@@ -16,8 +16,8 @@ namespace {
 
 /// Of the lowering rules, those whose results are ordinary ops.
 kernels::Lowered simplify(const Model& model) {
-  static constexpr std::array<std::string_view, 5> kKept{"filled-memory", "functional", "identities",
-                                                         "constants", "batch-norms"};
+  static constexpr std::array<std::string_view, 6> kKept{"operators",  "filled-memory", "functional",
+                                                         "identities", "constants",     "batch-norms"};
   kernels::LoweringOptions options;
   for (const kernels::LoweringRule& rule : kernels::lowering_rules())
     if (std::ranges::find(kKept, rule.name) == kKept.end()) options.without.emplace(rule.name);

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// pollard's own operators (kernels/operators.h) written out in ATen's. What runs them faster is found again by later rules.
+#include <algorithm>
+#include <iterator>
+
+#include "kernels/lowering/state.h"
+
+namespace pollard::kernels {
+namespace {
+
+using graph::Arg;
+using graph::NamedArg;
+using graph::Op;
+using graph::Size;
+using graph::Value;
+using graph::ValueId;
+using Shape = std::vector<Size>;
+
+Arg list(std::vector<Arg> entries) { return Arg::List(std::move(entries)); }
+Size fixed(std::int64_t size) { return {size, ""}; }
+Size product(const Size& a, const Size& b) {
+  const auto text = [](const Size& s) { return s.symbolic() ? "(" + s.expr + ")" : std::to_string(s.hint); };
+  return {a.hint * b.hint, a.symbolic() || b.symbolic() ? text(a) + "*" + text(b) : ""};
+}
+
+/// Writes the ops that take one op's place.
+class Writer {
+ public:
+  Writer(Lowering& l, const Op& origin) : l_(l), origin_(origin) {}
+
+  const Shape& shape(ValueId id) const { return l_.value(id).shape; }
+
+  /// A size as an argument: a number, or an op that asks for it.
+  Arg size(ValueId tensor, std::size_t dim) {
+    const Size size = shape(tensor)[dim];
+    if (!size.symbolic()) return size.hint;
+    Value value{.name = next_name(), .kind = Value::Kind::Int};
+    value.scalar = size;
+    return append("aten.sym_size.int", {{"self", tensor}, {"dim", static_cast<std::int64_t>(dim)}},
+                  {l_.program.add(std::move(value))});
+  }
+
+  ValueId emit(const std::string& target, std::vector<NamedArg> args, Shape shape) {
+    return append(target, std::move(args), {tensor(std::move(shape))});
+  }
+  /// Whose results after the first nobody reads.
+  ValueId emit_first(const std::string& target, std::vector<NamedArg> args, std::vector<Shape> shapes) {
+    std::vector<ValueId> outputs;
+    for (Shape& shape : shapes) outputs.push_back(tensor(std::move(shape)));
+    return append(target, std::move(args), std::move(outputs));
+  }
+  /// The op that gives the result.
+  void finish(const std::string& target, std::vector<NamedArg> args) {
+    append(target, std::move(args), origin_.outputs);
+  }
+
+  std::vector<Op> ops;
+
+ private:
+  std::string next_name() { return l_.value(origin_.outputs[0]).name + "_part" + std::to_string(parts_++); }
+  ValueId tensor(Shape shape) {
+    Value value = l_.value(origin_.outputs[0]);
+    value.name = next_name();
+    value.shape = std::move(shape);
+    value.strides.clear();
+    value.stride_exprs.clear();
+    return l_.program.add(std::move(value));
+  }
+  ValueId append(const std::string& target, std::vector<NamedArg> args, std::vector<ValueId> outputs) {
+    const ValueId first = outputs[0];
+    ops.push_back({.target = target,
+                   .args = std::move(args),
+                   .outputs = std::move(outputs),
+                   .name = origin_.name + "_part" + std::to_string(ops.size()),
+                   .module = origin_.module});
+    return first;
+  }
+
+  Lowering& l_;
+  const Op& origin_;
+  int parts_ = 0;
+};
+
+// BiLSTM2D -----------------------------------------------------------------------------------------------------
+
+ValueId transposed(Writer& w, ValueId map) {
+  Shape shape = w.shape(map);
+  std::swap(shape[1], shape[2]);
+  return w.emit("aten.transpose.int", {{"self", map}, {"dim0", std::int64_t{1}}, {"dim1", std::int64_t{2}}},
+                std::move(shape));
+}
+
+ValueId along_rows(Writer& w, ValueId map, const std::vector<ValueId>& weights) {
+  const Shape in = w.shape(map);
+  const Size count = product(in[0], in[1]), hidden = w.shape(weights[1])[1], joined = fixed(2 * hidden.hint);
+  const ValueId rows =
+      w.emit("aten.reshape.default",
+             {{"self", map}, {"shape", list({std::int64_t{-1}, w.size(map, 2), w.size(map, 3)})}},
+             {count, in[2], in[3]});
+  const Shape state{fixed(2), count, hidden};
+  const ValueId zeros =
+      w.emit("aten.new_zeros.default",
+             {{"self", rows}, {"size", list({std::int64_t{2}, w.size(rows, 0), hidden.hint})}}, state);
+  Arg::List parameters(weights.begin(), weights.end());
+  const ValueId y = w.emit_first("aten.lstm.input",
+                                 {{"input", rows},
+                                  {"hx", list({zeros, zeros})},
+                                  {"params", std::move(parameters)},
+                                  {"has_biases", weights.size() == 8},
+                                  {"num_layers", std::int64_t{1}},
+                                  {"dropout", 0.0},
+                                  {"train", false},
+                                  {"bidirectional", true},
+                                  {"batch_first", true}},
+                                 {{count, in[2], joined}, state, state});
+  return w.emit("aten.reshape.default",
+                {{"self", y}, {"shape", list({w.size(map, 0), w.size(map, 1), w.size(map, 2), joined.hint})}},
+                {in[0], in[1], in[2], joined});
+}
+
+void write_bilstm2d(Writer& w, const Op& op) {
+  const ValueId map = *op.tensor("input");
+  const ValueId columns = transposed(w, along_rows(w, transposed(w, map), op.tensors("columns")));
+  const ValueId rows = along_rows(w, map, op.tensors("rows"));
+  w.finish("aten.cat.default", {{"tensors", list({columns, rows})}, {"dim", std::int64_t{-1}}});
+}
+
+// mLSTM --------------------------------------------------------------------------------------------------------
+
+void write_mlstm(Writer& w, const Op& op) {
+  const ValueId q = *op.tensor("q"), k = *op.tensor("k"), v = *op.tensor("v");
+  const Shape gate = w.shape(*op.tensor("i"));
+  const Size steps = gate[2], one = fixed(1);
+  const Shape scores_shape{gate[0], gate[1], steps, steps}, row{gate[0], gate[1], steps, one};
+  constexpr std::int64_t kLast = -1, kBefore = -2;
+  const auto unary = [&](const char* name, ValueId x) {
+    return w.emit(std::string("aten.") + name + ".default", {{"self", x}}, w.shape(x));
+  };
+  const auto binary = [&](const char* target, ValueId a, Arg b, Shape shape) {
+    return w.emit(target, {{"self", a}, {"other", std::move(b)}}, std::move(shape));
+  };
+  const auto unsqueezed = [&](ValueId x, std::int64_t dim, Shape shape) {
+    return w.emit("aten.unsqueeze.default", {{"self", x}, {"dim", dim}}, std::move(shape));
+  };
+  const ValueId decay =
+      w.emit("aten.cumsum.default", {{"self", unary("log_sigmoid", *op.tensor("f"))}, {"dim", kLast}}, gate);
+  const ValueId g = binary("aten.sub.Tensor", *op.tensor("i"), decay, gate);
+  const ValueId top = w.emit_first("aten.cummax.default", {{"self", g}, {"dim", kLast}}, {gate, gate});
+  const ValueId distance = binary("aten.sub.Tensor", unsqueezed(g, kBefore, {gate[0], gate[1], one, steps}),
+                                  unsqueezed(top, kLast, row), scores_shape);
+  const ValueId clamped =
+      w.emit("aten.clamp_max.default", {{"self", distance}, {"max", std::int64_t{0}}}, scores_shape);
+  const ValueId weights = unary("tril", unary("exp", clamped));
+  Shape turned = w.shape(k);
+  std::swap(turned[2], turned[3]);
+  const ValueId kt =
+      w.emit("aten.transpose.int", {{"self", k}, {"dim0", kLast}, {"dim1", kBefore}}, std::move(turned));
+  const ValueId scores =
+      binary("aten.mul.Tensor", binary("aten.matmul.default", q, kt, scores_shape), weights, scores_shape);
+  const ValueId value = binary("aten.matmul.default", scores, v, w.shape(v));
+  const ValueId total =
+      w.emit("aten.sum.dim_IntList", {{"self", scores}, {"dim", list({kLast})}, {"keepdim", true}}, row);
+  const ValueId bound =
+      unary("exp", unary("neg", unsqueezed(binary("aten.add.Tensor", decay, top, gate), kLast, row)));
+  const ValueId largest = binary("aten.maximum.default", unary("abs", total), bound, row);
+  w.finish("aten.div.Tensor",
+           {{"self", value}, {"other", binary("aten.add.Tensor", largest, *op.find("eps"), row)}});
+}
+
+// Monarch ------------------------------------------------------------------------------------------------------
+
+/// x [rows, n, in] by blocks [n, out, in]: [n, rows, out].
+ValueId by_block(Writer& w, ValueId x, ValueId blocks) {
+  const Shape from = w.shape(x), b = w.shape(blocks);
+  const auto swapped = [&](ValueId id, std::int64_t dim, Shape shape) {
+    return w.emit("aten.transpose.int", {{"self", id}, {"dim0", dim}, {"dim1", dim + 1}}, std::move(shape));
+  };
+  const ValueId left = swapped(x, 0, {from[1], from[0], from[2]}),
+                right = swapped(blocks, 1, {b[0], b[2], b[1]});
+  return w.emit("aten.bmm.default", {{"self", left}, {"mat2", right}}, {b[0], from[0], b[1]});
+}
+
+void write_monarch(Writer& w, const Op& op) {
+  const ValueId x = *op.tensor("input"), first = *op.tensor("first"), second = *op.tensor("second");
+  const Shape in = w.shape(x), a = w.shape(first), b = w.shape(second);
+  Size rows = fixed(1);
+  std::vector<Arg> result;
+  for (std::size_t d = 0; d + 1 < in.size(); ++d) {
+    rows = rows == fixed(1) ? in[d] : product(rows, in[d]);
+    result.push_back(w.size(x, d));
+  }
+  result.emplace_back(b[1].hint * b[0].hint);
+  const auto reshaped = [&](ValueId id, const Size& n, const Size& m) {
+    return w.emit("aten.reshape.default", {{"self", id}, {"shape", list({std::int64_t{-1}, n.hint, m.hint})}},
+                  {rows, n, m});
+  };
+  const auto permuted = [&](ValueId id, std::vector<std::int64_t> dims, Shape shape) {
+    return w.emit("aten.permute.default", {{"self", id}, {"dims", to_arg(dims)}}, std::move(shape));
+  };
+  const ValueId inner = by_block(w, reshaped(x, a[0], a[2]), first);
+  const ValueId read = reshaped(permuted(inner, {1, 0, 2}, {rows, a[0], a[1]}), b[2], b[0]);
+  const ValueId outer = by_block(w, permuted(read, {0, 2, 1}, {rows, b[0], b[2]}), second);
+  w.finish("aten.reshape.default",
+           {{"self", permuted(outer, {1, 2, 0}, {rows, b[1], b[0]})}, {"shape", list(std::move(result))}});
+}
+
+using Write = void (*)(Writer&, const Op&);
+
+Write writer_of(std::string_view target) {
+  if (target == "pollard.bilstm2d.default") return write_bilstm2d;
+  if (target == "pollard.mlstm.default") return write_mlstm;
+  if (target == "pollard.monarch.default") return write_monarch;
+  return nullptr;
+}
+
+}  // namespace
+
+std::size_t write_out_operators(Lowering& l) {
+  std::size_t places = 0;
+  std::vector<Op> ops;
+  for (const Op& op : l.program.ops) {
+    const Write write = writer_of(op.target);
+    if (!write) {
+      ops.push_back(op);
+      continue;
+    }
+    Writer writer(l, op);
+    write(writer, op);
+    std::ranges::move(writer.ops, std::back_inserter(ops));
+    ++places;
+  }
+  l.program.ops = std::move(ops);
+  return places;
+}
+
+}  // namespace pollard::kernels

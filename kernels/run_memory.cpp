@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/run_memory.h"
+
+#include <c10/core/CPUAllocator.h>
+#include <c10/util/Exception.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace pollard::kernels {
+namespace {
+
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kWorthKeeping = std::size_t{256} << 10;  // smaller ones malloc keeps itself
+
+std::size_t rounded_up(std::size_t bytes, std::size_t to) { return (bytes + to - 1) / to * to; }
+
+/// Pages of one's own that begin where a huge page could.
+class Pages {
+ public:
+  explicit Pages(std::size_t bytes)
+      : bytes_(rounded_up(bytes, bytes < kHugePage ? kWorthKeeping : kHugePage)),
+        mapping_(mmap(nullptr, length(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+    TORCH_CHECK(mapping_ != MAP_FAILED, "can't allocate memory: ", bytes_, " bytes");
+    if (bytes_ >= kHugePage) madvise(data(), bytes_, MADV_HUGEPAGE);  // a hint; failure is fine
+  }
+  ~Pages() { munmap(mapping_, length()); }
+  Pages(const Pages&) = delete;
+  Pages& operator=(const Pages&) = delete;
+
+  std::size_t bytes() const { return bytes_; }
+  void* data() const {
+    return reinterpret_cast<void*>(rounded_up(reinterpret_cast<std::uintptr_t>(mapping_), kHugePage));
+  }
+
+ private:
+  std::size_t length() const { return bytes_ + kHugePage; }  // what lies before the data is never touched
+
+  std::size_t bytes_;
+  void* mapping_;
+};
+using OwnPages = std::unique_ptr<Pages>;
+
+}  // namespace
+
+class MemoryPool {
+ public:
+  OwnPages take(std::size_t bytes) {
+    const std::scoped_lock lock(mutex_);
+    OwnPages pages = from_idle(bytes);
+    if (!pages) pages = std::make_unique<Pages>(bytes);
+    alive_ += pages->bytes();
+    most_ = std::max(most_, alive_);
+    while (!idle_.empty() && alive_ + kept_ > most_) drop(idle_.begin());  // oldest first
+    return pages;
+  }
+
+  void give_back(OwnPages pages) {
+    const std::scoped_lock lock(mutex_);
+    alive_ -= pages->bytes();
+    if (closed_) return;
+    kept_ += pages->bytes();
+    idle_.push_back(std::move(pages));
+  }
+
+  /// From now on nothing is kept.
+  void close() {
+    const std::scoped_lock lock(mutex_);
+    closed_ = true;
+    while (!idle_.empty()) drop(idle_.begin());
+  }
+
+  std::size_t alive() const {
+    const std::scoped_lock lock(mutex_);
+    return alive_;
+  }
+  std::size_t idle() const {
+    const std::scoped_lock lock(mutex_);
+    return kept_;
+  }
+
+ private:
+  using Place = std::vector<OwnPages>::iterator;
+
+  OwnPages drop(Place place) {
+    OwnPages pages = std::move(*place);
+    kept_ -= pages->bytes();
+    idle_.erase(place);
+    return pages;
+  }
+
+  /// The tightest fit, of equal ones the last returned: the cache may still hold it. A quarter may be left over.
+  OwnPages from_idle(std::size_t bytes) {
+    auto best = idle_.end();
+    for (auto it = idle_.begin(); it != idle_.end(); ++it) {
+      const std::size_t has = (*it)->bytes();
+      const bool fits = has >= bytes && has <= std::max(bytes + bytes / 4, rounded_up(bytes, kWorthKeeping));
+      if (fits && (best == idle_.end() || has <= (*best)->bytes())) best = it;
+    }
+    return best == idle_.end() ? nullptr : drop(best);
+  }
+
+  mutable std::mutex mutex_;
+  std::vector<OwnPages> idle_;  ///< the last returned is last
+  std::size_t alive_ = 0, kept_ = 0, most_ = 0;
+  bool closed_ = false;
+};
+
+namespace {
+
+using SharedPool = std::shared_ptr<MemoryPool>;
+
+SharedPool& current() {
+  thread_local SharedPool pool;
+  return pool;
+}
+
+/// Which pool the pages behind an address came from. Only addresses where a huge page could begin are looked up.
+class Owners {
+ public:
+  static bool may_have(const void* data) { return reinterpret_cast<std::uintptr_t>(data) % kHugePage == 0; }
+
+  void* add(OwnPages pages, SharedPool pool) {
+    const std::scoped_lock lock(mutex_);
+    void* data = pages->data();
+    owners_[data] = {std::move(pages), std::move(pool)};
+    return data;
+  }
+
+  bool give_back(void* data) {
+    std::pair<OwnPages, SharedPool> owner;
+    {
+      const std::scoped_lock lock(mutex_);
+      const auto found = owners_.find(data);
+      if (found == owners_.end()) return false;
+      owner = std::move(found->second);
+      owners_.erase(found);
+    }
+    owner.second->give_back(std::move(owner.first));
+    return true;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::unordered_map<void*, std::pair<OwnPages, SharedPool>> owners_;
+};
+
+// Tensors may die after every static object: neither of the two below ever does.
+Owners& owners() {
+  static auto* all = new Owners;
+  return *all;
+}
+
+c10::Allocator& usual() {
+  static auto* allocator = c10::GetDefaultCPUAllocator();
+  return *allocator;
+}
+
+void release(void* data) {
+  if (Owners::may_have(data) && owners().give_back(data)) return;
+  usual().raw_deallocate(data);
+}
+
+class RunAllocator final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(std::size_t bytes) override {
+    const SharedPool& pool = current();
+    void* data = pool && bytes >= kWorthKeeping ? owners().add(pool->take(bytes), pool)
+                                                : usual().allocate(bytes).release_context();
+    return {data, data, &release, c10::DeviceType::CPU};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+  void copy_data(void* to, const void* from, std::size_t count) const override {
+    default_copy_data(to, from, count);
+  }
+};
+
+[[maybe_unused]] const bool kInstalled = [] {
+  c10::SetCPUAllocator(new RunAllocator);
+  return true;
+}();
+
+}  // namespace
+
+RunMemory::RunMemory() : pool_(std::make_shared<MemoryPool>()) {}
+RunMemory::~RunMemory() { pool_->close(); }
+std::size_t RunMemory::alive() const { return pool_->alive(); }
+std::size_t RunMemory::idle() const { return pool_->idle(); }
+
+RunMemory::Scope::Scope(const RunMemory& memory) : before_(std::exchange(current(), memory.pool_)) {}
+RunMemory::Scope::~Scope() { current() = std::move(before_); }
+
+}  // namespace pollard::kernels

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/operators.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "graph/op_rules.h"
+#include "kernels/lowering/lowering.h"
+#include "kernels/packed_ops.h"
+#include "tests/kernels/support/program_builder.h"
+
+namespace pollard::kernels {
+namespace {
+
+using graph::Arg;
+using graph::ValueId;
+using Tensors = std::vector<at::Tensor>;
+using Targets = std::vector<std::string>;
+
+Tensors layer(std::int64_t inputs, std::int64_t hidden, bool biases) {
+  Tensors out;
+  for (int direction = 0; direction < 2; ++direction) {
+    out.push_back(at::randn({4 * hidden, inputs}) / 3);
+    out.push_back(at::randn({4 * hidden, hidden}) / 3);
+    if (biases) out.insert(out.end(), {at::randn({4 * hidden}), at::randn({4 * hidden})});
+  }
+  return out;
+}
+
+Tensors doubles(const Tensors& tensors) {
+  Tensors out;
+  for (const at::Tensor& t : tensors) out.push_back(t.to(at::kDouble));
+  return out;
+}
+
+void expect_near(const at::Tensor& got, const at::Tensor& want) {
+  ASSERT_EQ(got.sizes(), want.sizes());
+  EXPECT_LE(got.sub(want).abs().max().item<double>(), 1e-5 * want.abs().max().item<double>());
+}
+
+TEST(Operators, WhatIsNotPackedHasARowInTheTable) {
+  int own = 0;
+  for (const c10::OperatorName& name : c10::Dispatcher::singleton().getAllOpNames()) {
+    if (!name.name.starts_with("pollard::") || name.name.starts_with("pollard::packed_")) continue;
+    ++own;
+    EXPECT_TRUE(graph::find_rule("pollard." + name.name.substr(9) + ".default")) << name.name;
+  }
+  EXPECT_EQ(own, 3);
+}
+
+TEST(Operators, BiLstm2dReadsColumnsAndRows) {
+  for (const bool biases : {true, false})
+    for (const std::int64_t hidden : {1, 7, 33}) {
+      const at::Tensor x = at::randn({2, 5, 3, 6});
+      const Tensors columns = layer(6, hidden, biases), rows = layer(6, hidden + 2, biases);
+      const at::Tensor got = bilstm2d(x, columns, rows);
+      expect_near(got, bilstm2d_by_aten(x.to(at::kDouble), doubles(columns), doubles(rows)));
+      // A row of its own: what others hold does not reach it.
+      const at::Tensor alone = bilstm2d(x.slice(1, 4), columns, rows).slice(-1, 2 * hidden);
+      expect_near(alone, got.slice(1, 4).slice(-1, 2 * hidden));
+    }
+}
+
+TEST(Operators, GradientsFollowWhatTheyStandFor) {
+  const at::Tensor x = at::randn({1, 3, 4, 5}).requires_grad_(), y = at::randn({4, 12}).requires_grad_();
+  const Tensors columns = layer(5, 4, true), rows = layer(5, 3, true);
+  bilstm2d(x, columns, rows).sum().backward();
+  EXPECT_GT(x.grad().abs().min().item<double>(), 0);
+  monarch(y, at::ones({3, 2, 4}), at::ones({2, 5, 3})).sum().backward();
+  EXPECT_TRUE(at::equal(y.grad(), at::full({4, 12}, 10.0)));
+}
+
+TEST(Operators, MonarchIsTwoBlockDiagonalMatricesAndTheirPermutations) {
+  const at::Tensor x = at::randn({2, 3, 12}), first = at::randn({3, 4, 4}), second = at::randn({2, 5, 6});
+  const at::Tensor a = at::einsum("kqp,bckp->bckq", {first, x.view({2, 3, 3, 4})}).reshape({2, 3, 6, 2});
+  expect_near(monarch(x, first, second), at::einsum("lsr,bcrl->bcsl", {second, a}).reshape({2, 3, 10}));
+  EXPECT_ANY_THROW(monarch(x, first, at::randn({2, 5, 7})));
+}
+
+TEST(Operators, SayTheirFormWithoutComputing) {
+  const auto meta = at::TensorOptions().device(at::kMeta);
+  const auto on_meta = [&](Tensors tensors) {
+    for (at::Tensor& t : tensors) t = t.to(at::kMeta);
+    return tensors;
+  };
+  EXPECT_EQ(
+      bilstm2d(at::empty({2, 5, 3, 6}, meta), on_meta(layer(6, 4, true)), on_meta(layer(6, 3, true))).sizes(),
+      at::IntArrayRef({2, 5, 3, 14}));
+  EXPECT_EQ(monarch(at::empty({2, 12}, meta), at::empty({3, 4, 4}, meta), at::empty({2, 5, 6}, meta)).sizes(),
+            at::IntArrayRef({2, 10}));
+  const auto call = [](const char* name, std::vector<c10::IValue> stack) {
+    c10::Dispatcher::singleton().findSchemaOrThrow(name, "").callBoxed(stack);
+    return stack.at(0).toTensor().sizes().vec();
+  };
+  using Sizes = std::vector<std::int64_t>;
+  const at::Tensor map = at::empty({2, 6, 5, 7}, meta), packed = at::empty({2, 1, 12, 4, 16}, meta);
+  EXPECT_EQ(call("pollard::packed_lstm", {map, packed, 4, 1}), (Sizes{2, 6, 5, 8}));
+  EXPECT_EQ(call("pollard::packed_lstm_map", {map, packed, packed, 4, 3}), (Sizes{2, 6, 5, 14}));
+  EXPECT_EQ(call("pollard::packed_linear", {map, at::empty({9, 7}, meta), {}, {}, "relu"}),
+            (Sizes{2, 6, 5, 9}));
+  EXPECT_EQ(
+      call("pollard::packed_conv2d",
+           {map, at::empty({9, 6, 3, 3}, meta), {}, {}, Sizes{2, 2}, Sizes{1, 1}, Sizes{1, 1}, 1, "relu"}),
+      (Sizes{2, 9, 3, 4}));
+}
+
+Targets targets(const Lowered& lowered) {
+  Targets out;
+  for (const graph::Op& op : lowered.program.ops) out.push_back(op.target);
+  return out;
+}
+
+bool all_aten(const Lowered& lowered) {
+  return std::ranges::all_of(lowered.program.ops,
+                             [](const graph::Op& op) { return op.target.starts_with("aten."); });
+}
+
+/// One operator between an input and an output, its other operands weights.
+struct OneOperator {
+  test::ProgramBuilder b;
+  Weights weights;
+  ValueId x;
+  at::Tensor input;
+
+  explicit OneOperator(std::vector<std::int64_t> shape) : x(b.input("x", shape)), input(at::randn(shape)) {}
+  Arg weight(const std::string& name, const at::Tensor& tensor) {
+    weights[name] = tensor;
+    return b.weight(name, tensor.sizes().vec());
+  }
+  Arg weight_list(const std::string& name, const Tensors& tensors) {
+    Arg::List out;
+    for (std::size_t k = 0; k < tensors.size(); ++k)
+      out.push_back(weight(name + std::to_string(k), tensors[k]));
+    return out;
+  }
+  void finish(const std::string& target, std::vector<graph::NamedArg> args, std::vector<std::int64_t> shape) {
+    const ValueId y = b.tensor("y", std::move(shape));
+    b.op(target, std::move(args), {y});
+    b.output(y);
+  }
+  /// Lowers and compares with the operator itself.
+  Lowered lowered(std::set<std::string, std::less<>> without) const {
+    Lowered out = lower(b.program, weights, {.without = std::move(without), .fewest_macs = 0});
+    expect_near(Executor(out.program).run(out.weights, {input}).at(0),
+                Executor(b.program).run(weights, {input}).at(0));
+    return out;
+  }
+};
+
+TEST(Operators, AreWrittenOutForExportersAndFoundAgain) {
+  OneOperator bilstm({2, 4, 3, 6});
+  bilstm.finish("pollard.bilstm2d.default",
+                {{"input", bilstm.x},
+                 {"columns", bilstm.weight_list("c", layer(6, 5, true))},
+                 {"rows", bilstm.weight_list("r", layer(6, 4, true))}},
+                {2, 4, 3, 18});
+  EXPECT_TRUE(all_aten(bilstm.lowered({"pack-lstms"})));
+  EXPECT_EQ(targets(bilstm.lowered({})), Targets{"pollard.packed_lstm_map.default"});
+
+  OneOperator mlstm({2, 3, 7, 4});
+  const auto gate = [&](const char* name) { return mlstm.weight(name, at::randn({2, 3, 7})); };
+  mlstm.finish("pollard.mlstm.default",
+               {{"q", mlstm.x},
+                {"k", mlstm.weight("k", at::randn({2, 3, 7, 4}))},
+                {"v", mlstm.weight("v", at::randn({2, 3, 7, 5}))},
+                {"i", gate("i")},
+                {"f", gate("f")},
+                {"eps", 1e-6}},
+               {2, 3, 7, 5});
+  EXPECT_TRUE(all_aten(mlstm.lowered({"fuse-mlstms"})));
+  EXPECT_EQ(targets(mlstm.lowered({"constants"})).back(), "pollard.mlstm.default");
+
+  OneOperator monarch({2, 3, 12});
+  monarch.finish("pollard.monarch.default",
+                 {{"input", monarch.x},
+                  {"first", monarch.weight("first", at::randn({3, 4, 4}))},
+                  {"second", monarch.weight("second", at::randn({2, 5, 6}))}},
+                 {2, 3, 10});
+  EXPECT_TRUE(all_aten(monarch.lowered({})));
+}
+
+TEST(Operators, RunAtOtherSizesWhereTheProgramMay) {
+  OneOperator bilstm({2, 4, 3, 6});
+  bilstm.finish("pollard.bilstm2d.default",
+                {{"input", bilstm.x},
+                 {"columns", bilstm.weight_list("c", layer(6, 5, true))},
+                 {"rows", bilstm.weight_list("r", layer(6, 4, true))}},
+                {2, 4, 3, 18});
+  for (graph::Value& value : bilstm.b.program.values)
+    if (value.name == "x" || value.name == "y") value.shape[0].expr = "s0", value.shape[1].expr = "s1";
+  bilstm.input = at::randn({3, 7, 3, 6});
+  EXPECT_TRUE(all_aten(bilstm.lowered({"pack-lstms"})));
+  bilstm.lowered({});
+}
+
+}  // namespace
+}  // namespace pollard::kernels

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Programs that hold pollard's own operators prune like any other.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "kernels/lowering/lowering.h"
+#include "models/onnx/export.h"
+#include "pruning/plan.h"
+#include "pruning/rewrite.h"
+#include "pruning/verify.h"
+#include "tests/graph/program_builder.h"
+
+namespace pollard::pruning {
+namespace {
+
+using graph::Arg;
+using graph::ValueId;
+using Shape = std::vector<std::int64_t>;
+
+struct Builder : graph::testing::ProgramBuilder {
+  models::Model finish_model(ValueId out) {
+    models::Model model;
+    model.program = finish(out);
+    for (const graph::Input& input : model.program.inputs) {
+      const Shape shape = model.program[input.value].sizes();
+      if (input.kind == graph::Input::Kind::User)
+        model.sample_inputs.push_back(at::randn(shape));
+      else
+        model.weights[input.source] = at::randn(shape) / 2;
+    }
+    return model;
+  }
+  ValueId dense(const std::string& name, ValueId x, Shape shape, std::int64_t in) {
+    const std::int64_t out = shape.back();
+    return linear(x, parameter(name, {out, in}), std::move(shape));
+  }
+  ValueId one(const std::string& target, std::vector<graph::NamedArg> args, Shape shape) {
+    return call(target, std::move(args), {std::move(shape)})[0];
+  }
+};
+
+Arg layer(Builder& b, const std::string& name, std::int64_t inputs, std::int64_t hidden) {
+  Arg::List out;
+  for (const std::string direction : {"", "_reverse"}) {
+    out.emplace_back(b.parameter(name + "_ih" + direction, {4 * hidden, inputs}));
+    out.emplace_back(b.parameter(name + "_hh" + direction, {4 * hidden, hidden}));
+    out.emplace_back(b.parameter(name + "_bias_ih" + direction, {4 * hidden}));
+    out.emplace_back(b.parameter(name + "_bias_hh" + direction, {4 * hidden}));
+  }
+  return out;
+}
+
+models::Model bilstm2d_network() {
+  Builder b;
+  const ValueId x = b.dense("embed", b.input("x", {2, 4, 3, 5}), {2, 4, 3, 6}, 5);
+  const ValueId y =
+      b.one("pollard.bilstm2d.default",
+            {{"input", x}, {"columns", layer(b, "columns", 6, 8)}, {"rows", layer(b, "rows", 6, 4)}},
+            {2, 4, 3, 24});
+  return b.finish_model(b.dense("head", y, {2, 4, 3, 3}, 24));
+}
+
+/// Two heads of 6 with gates of their own.
+models::Model mlstm_network() {
+  Builder b;
+  const ValueId x = b.input("x", {2, 7, 5});
+  const auto heads = [&](const char* name) {
+    const ValueId flat = b.dense(name, x, {2, 7, 12}, 5);
+    const ValueId split =
+        b.one("aten.view.default", {{"self", flat}, {"size", Arg::List{2L, 7L, 2L, 6L}}}, {2, 7, 2, 6});
+    return b.one("aten.transpose.int", {{"self", split}, {"dim0", 1L}, {"dim1", 2L}}, {2, 2, 7, 6});
+  };
+  const auto gate = [&](const char* name) {
+    return b.one("aten.transpose.int", {{"self", b.dense(name, x, {2, 7, 2}, 5)}, {"dim0", 1L}, {"dim1", 2L}},
+                 {2, 2, 7});
+  };
+  const ValueId q = heads("q"), k = heads("k"), v = heads("v"), i = gate("i"), f = gate("f");
+  const ValueId y = b.one("pollard.mlstm.default",
+                          {{"q", q}, {"k", k}, {"v", v}, {"i", i}, {"f", f}, {"eps", 1e-6}}, {2, 2, 7, 6});
+  const ValueId back = b.one("aten.transpose.int", {{"self", y}, {"dim0", 1L}, {"dim1", 2L}}, {2, 7, 2, 6});
+  const ValueId joined =
+      b.one("aten.reshape.default", {{"self", back}, {"shape", Arg::List{2L, 7L, 12L}}}, {2, 7, 12});
+  return b.finish_model(b.dense("head", joined, {2, 7, 3}, 12));
+}
+
+models::Model monarch_network() {
+  Builder b;
+  const ValueId x = b.dense("in", b.input("x", {3, 5}), {3, 24}, 5);
+  const ValueId first = b.parameter("first", {4, 4, 6}), second = b.parameter("second", {2, 6, 8});
+  const ValueId y =
+      b.one("pollard.monarch.default", {{"input", x}, {"first", first}, {"second", second}}, {3, 12});
+  return b.finish_model(b.dense("head", y, {3, 3}, 12));
+}
+
+struct Case {
+  const char* name;
+  models::Model (*make)();
+  const char* target;
+};
+
+class OperatorPruning : public ::testing::TestWithParam<Case> {};
+
+TEST_P(OperatorPruning, HalfLeavesAndTheRestComputesTheSame) {
+  const models::Model model = GetParam().make();
+  const graph::Dependencies dependencies = graph::analyse(model.program);
+  PlanOptions options;
+  options.ratio = 0.5;
+  const Plan plan = make_plan(model, dependencies, options);
+  const models::Model pruned = prune(model, dependencies, plan.removal);
+  const Verification v = verify(model, pruned, dependencies, plan.removal, {.inputs = 3});
+  EXPECT_TRUE(v.ok) << v.max_relative;
+  EXPECT_GT(v.change, 0);
+  EXPECT_TRUE(std::ranges::any_of(pruned.program.ops,
+                                  [](const graph::Op& op) { return op.target == GetParam().target; }));
+  EXPECT_LT(plan.after.macs, 0.75 * static_cast<double>(plan.before.macs));
+  const graph::Dependencies again = graph::analyse(pruned.program);
+  const graph::Cost measured = graph::CostModel(pruned.program, again).evaluate(graph::full_widths(again));
+  EXPECT_EQ(measured.macs, plan.after.macs);
+}
+
+TEST_P(OperatorPruning, WhatIsWrittenOutIsTheSameProofAndGoesToOnnx) {
+  models::Model model = GetParam().make(), written = model;
+  const kernels::Lowered plain = kernels::lower(
+      model.program, model.weights, {.without = {"constants", "pack-linears", "pack-lstms", "fuse-mlstms"}});
+  written.program = plain.program;
+  written.weights = plain.weights;
+  const graph::Dependencies a = graph::analyse(model.program), b = graph::analyse(written.program);
+  EXPECT_EQ(graph::CostModel(model.program, a).evaluate(graph::full_widths(a)).macs,
+            graph::CostModel(written.program, b).evaluate(graph::full_widths(b)).macs);
+  EXPECT_EQ(a.groups.size(), b.groups.size())
+      << graph::to_string(a, model.program) << graph::to_string(b, written.program);
+  EXPECT_FALSE(models::onnx::translate(model).nodes.empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(All, OperatorPruning,
+                         ::testing::Values(Case{"bilstm2d", bilstm2d_network, "pollard.bilstm2d.default"},
+                                           Case{"mlstm", mlstm_network, "pollard.mlstm.default"},
+                                           Case{"monarch", monarch_network, "pollard.monarch.default"}),
+                         [](const auto& test) { return test.param.name; });
+
+}  // namespace
+}  // namespace pollard::pruning
