@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 
 #include "cli/parse_errors.h"
+#include "cli/prune_outcome.h"
 #include "cli/ui/format.h"
 #include "cli/ui/quantity.h"
 #include "cli/ui/suggest.h"
@@ -190,12 +190,9 @@ std::optional<pruning::CalibrationSet> read_samples(const PlanArguments& a, cons
 }
 
 std::int64_t bytes_beside_weights(const AnalysedModel& m) {
-  std::error_code error;
-  const auto bytes = static_cast<std::int64_t>(std::filesystem::file_size(m.path, error));
   const graph::CostModel cost(m.model.program, m.dependencies);
-  return error ? 0
-               : std::max<std::int64_t>(
-                     0, bytes - cost.evaluate(graph::full_widths(m.dependencies)).stored_bytes);
+  return std::max<std::int64_t>(
+      0, file_size(m.path) - cost.evaluate(graph::full_widths(m.dependencies)).stored_bytes);
 }
 
 namespace {

@@ -10,6 +10,7 @@
 #include "cli/plan_report.h"
 #include "cli/ui/format.h"
 #include "cli/version.h"
+#include "models/io/checkpoint.h"
 
 namespace pollard::cli {
 namespace {
@@ -77,8 +78,11 @@ std::string repair_text(const pruning::RepairReport& report) {
 }
 
 std::int64_t file_size(const std::string& path) {
+  const std::filesystem::path file = models::io::model_file(path);
+  if (file.filename().string().ends_with(".index.json"))
+    return static_cast<std::int64_t>(models::io::describe_checkpoint(file).bytes);
   std::error_code error;
-  const auto size = std::filesystem::file_size(path, error);
+  const auto size = std::filesystem::file_size(file, error);
   return error ? 0 : static_cast<std::int64_t>(size);
 }
 

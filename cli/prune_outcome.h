@@ -31,7 +31,7 @@ Json to_json(const Outcome& outcome, const std::string& input, const std::string
 /// "repair    12 layers refitted on 1000 samples   median layer error 0.210 -> 0.034   4.2 s".
 std::string repair_text(const pruning::RepairReport& report);
 
-/// 0 when there is no such file.
+/// Bytes of a model's file, or of all shards of a folder; 0 when there is no such file.
 std::int64_t file_size(const std::string& path);
 
 }  // namespace pollard::cli

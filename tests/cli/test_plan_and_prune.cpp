@@ -52,6 +52,17 @@ TEST(Prune, RefusesValuesThatDoNotRead) {
   }
 }
 
+TEST(Prune, AFolderIsAsLargeAsItsWeights) {
+  const ScopedFolder folder;
+  test::write_text(folder / "config.json", R"({"vocab_size": 90, "hidden_size": 32, "num_hidden_layers": 1,
+                                               "num_attention_heads": 4, "intermediate_size": 64})");
+  const std::string weights = folder / "model.safetensors";
+  ASSERT_EQ(run_cli({"init", "bert", weights, "--spec", folder / "config.json"}).exit, 0);
+  const json told = run_json({"prune", folder / "", folder / "out.safetensors", "--ratio", "0.5"});
+  EXPECT_EQ(told.at("input_bytes"), std::filesystem::file_size(weights));
+  EXPECT_LT(told.at("output_bytes"), told.at("input_bytes"));
+}
+
 TEST(Prune, WritesASmallerVerifiedModel) {
   const ScopedFolder folder;
   const auto result = run_cli({"prune", case_path("syn_lstm1"), folder / "out.pt2", "--ratio", "0.5"});
