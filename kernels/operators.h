@@ -25,7 +25,7 @@ at::Tensor bilstm2d(const at::Tensor& input, at::TensorList columns, at::TensorL
 at::Tensor bilstm2d_by_aten(const at::Tensor& input, at::TensorList columns, at::TensorList rows);
 
 /// A Monarch matrix (Dao et al., 2022, arXiv 2204.00595) times input [.., k p]: first [k, q, p], second [l, s, r] with
-/// l r = k q; result [.., s l]. Two batched products of ATen's, which leave nothing to gain (docs/performance.md).
+/// l r = k q; result [.., s l]. Two batched products of ATen's.
 ///
 ///     a[k, q] = sum_p first[k, q, p] input[k p],  read as [r, l];   out[s, l] = sum_r second[l, s, r] a[r, l]
 at::Tensor monarch(const at::Tensor& input, const at::Tensor& first, const at::Tensor& second);
