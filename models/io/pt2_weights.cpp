@@ -11,6 +11,7 @@
 #include "models/io/json_reader.h"
 #include "models/io/pt2_schema.h"
 #include "models/io/pt2_values.h"
+#include "models/io/read_stage.h"
 #include "models/io/tensor_memory.h"
 #include "models/io/text.h"
 
@@ -158,9 +159,10 @@ class WeightsReader {
     }
   }
 
-  at::Tensor read_storage(const ZipEntry& entry, const TensorMeta& meta) const {
+  at::Tensor read_storage(const ZipEntry& entry, const TensorMeta& meta) {
     at::Tensor flat = new_tensor({static_cast<std::int64_t>(entry.size / item_size(meta))}, meta.dtype);
     archive_.read_into(entry, tensor_data(flat));
+    stage_.add(entry.size);
     return flat;
   }
 
@@ -179,6 +181,7 @@ class WeightsReader {
   graph::Program& program_;
   kernels::Weights weights_;
   std::uint64_t bytes_ = 0;  ///< of the weights so far
+  ReadStage stage_{archive_.source().size()};
 };
 
 /// Inputs that name a tensor an earlier input names already.

@@ -11,6 +11,7 @@
 #include "models/io/bytes.h"
 #include "models/io/memory.h"
 #include "models/io/parallel.h"
+#include "models/io/read_stage.h"
 #include "models/io/tensor_limits.h"
 #include "models/io/tensor_memory.h"
 #include "models/io/text.h"
@@ -111,8 +112,13 @@ at::Tensor SafetensorsReader::read(const TensorInfo& info) const {
 TensorMap SafetensorsReader::read_all() const {
   require_memory(source_->size(), source_->name());
   std::vector<at::Tensor> read_tensors(header_.tensors.size());
-  parallel_for(read_tensors.size(), source_->size(),
-               [&](std::size_t i) { read_tensors[i] = read(header_.tensors[i]); });
+  {
+    ReadStage stage(source_->size());
+    parallel_for(read_tensors.size(), source_->size(), [&](std::size_t i) {
+      read_tensors[i] = read(header_.tensors[i]);
+      stage.add(header_.tensors[i].bytes);
+    });
+  }
   TensorMap out;
   for (std::size_t i = 0; i < read_tensors.size(); ++i)
     out.emplace(header_.tensors[i].name, std::move(read_tensors[i]));

@@ -11,6 +11,7 @@
 #include "models/io/bytes.h"
 #include "models/io/convert_help.h"
 #include "models/io/parallel.h"
+#include "models/io/read_stage.h"
 #include "models/io/tensor_limits.h"
 #include "models/io/tensor_memory.h"
 #include "models/io/text.h"
@@ -182,10 +183,14 @@ std::vector<at::Tensor> TorchArchive::read(const std::vector<Named>& tensors) co
     storages.emplace(tensor->storage, std::pair(tensor, at::Tensor()));
   std::vector<std::pair<const pickle::TensorRef*, at::Tensor>*> todo;
   for (auto& [key, storage] : storages) todo.push_back(&storage);
-  parallel_for(todo.size(), zip_.source().size(), [&](std::size_t i) {
-    auto& [tensor, memory] = *todo[i];
-    memory = read_storage(zip_.require("data/" + tensor->storage), tensor->dtype);
-  });
+  {
+    ReadStage stage(zip_.source().size());
+    parallel_for(todo.size(), zip_.source().size(), [&](std::size_t i) {
+      auto& [tensor, memory] = *todo[i];
+      memory = read_storage(zip_.require("data/" + tensor->storage), tensor->dtype);
+      stage.add(memory.nbytes());
+    });
+  }
   std::vector<at::Tensor> out;
   for (const auto& [name, tensor] : tensors)
     out.push_back(
