@@ -3,7 +3,6 @@
 
 #include <c10/core/CPUAllocator.h>
 #include <c10/util/Exception.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -12,39 +11,21 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/huge_pages.h"
+
 namespace pollard::kernels {
 namespace {
 
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
 constexpr std::size_t kWorthKeeping = std::size_t{256} << 10;  // smaller ones malloc keeps itself
 
-std::size_t rounded_up(std::size_t bytes, std::size_t to) { return (bytes + to - 1) / to * to; }
+using OwnPages = std::unique_ptr<HugePages>;
 
-/// Pages of one's own that begin where a huge page could.
-class Pages {
- public:
-  explicit Pages(std::size_t bytes)
-      : bytes_(rounded_up(bytes, bytes < kHugePage ? kWorthKeeping : kHugePage)),
-        mapping_(mmap(nullptr, length(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
-    TORCH_CHECK(mapping_ != MAP_FAILED, "can't allocate memory: ", bytes_, " bytes");
-    if (bytes_ >= kHugePage) madvise(data(), bytes_, MADV_HUGEPAGE);  // a hint; failure is fine
-  }
-  ~Pages() { munmap(mapping_, length()); }
-  Pages(const Pages&) = delete;
-  Pages& operator=(const Pages&) = delete;
-
-  std::size_t bytes() const { return bytes_; }
-  void* data() const {
-    return reinterpret_cast<void*>(rounded_up(reinterpret_cast<std::uintptr_t>(mapping_), kHugePage));
-  }
-
- private:
-  std::size_t length() const { return bytes_ + kHugePage; }  // what lies before the data is never touched
-
-  std::size_t bytes_;
-  void* mapping_;
-};
-using OwnPages = std::unique_ptr<Pages>;
+OwnPages new_pages(std::size_t bytes) {
+  const std::size_t whole = rounded_up(bytes, bytes < kHugePage ? kWorthKeeping : kHugePage);
+  auto pages = std::make_unique<HugePages>(whole);
+  TORCH_CHECK(pages->data(), "can't allocate memory: ", whole, " bytes");
+  return pages;
+}
 
 }  // namespace
 
@@ -53,7 +34,7 @@ class MemoryPool {
   OwnPages take(std::size_t bytes) {
     const std::scoped_lock lock(mutex_);
     OwnPages pages = from_idle(bytes);
-    if (!pages) pages = std::make_unique<Pages>(bytes);
+    if (!pages) pages = new_pages(bytes);
     alive_ += pages->bytes();
     most_ = std::max(most_, alive_);
     while (!idle_.empty() && alive_ + kept_ > most_) drop(idle_.begin());  // oldest first

@@ -150,13 +150,18 @@ struct OneOperator {
   }
 };
 
+/// 5 hidden units along columns and 4 along rows, both ways.
+void finish_bilstm(OneOperator& map) {
+  map.finish("pollard.bilstm2d.default",
+             {{"input", map.x},
+              {"columns", map.weight_list("c", layer(6, 5, true))},
+              {"rows", map.weight_list("r", layer(6, 4, true))}},
+             {2, 4, 3, 18});
+}
+
 TEST(Operators, AreWrittenOutForExportersAndFoundAgain) {
   OneOperator bilstm({2, 4, 3, 6});
-  bilstm.finish("pollard.bilstm2d.default",
-                {{"input", bilstm.x},
-                 {"columns", bilstm.weight_list("c", layer(6, 5, true))},
-                 {"rows", bilstm.weight_list("r", layer(6, 4, true))}},
-                {2, 4, 3, 18});
+  finish_bilstm(bilstm);
   EXPECT_TRUE(all_aten(bilstm.lowered({"pack-lstms"})));
   EXPECT_EQ(targets(bilstm.lowered({})), Targets{"pollard.packed_lstm_map.default"});
 
@@ -184,11 +189,7 @@ TEST(Operators, AreWrittenOutForExportersAndFoundAgain) {
 
 TEST(Operators, RunAtOtherSizesWhereTheProgramMay) {
   OneOperator bilstm({2, 4, 3, 6});
-  bilstm.finish("pollard.bilstm2d.default",
-                {{"input", bilstm.x},
-                 {"columns", bilstm.weight_list("c", layer(6, 5, true))},
-                 {"rows", bilstm.weight_list("r", layer(6, 4, true))}},
-                {2, 4, 3, 18});
+  finish_bilstm(bilstm);
   for (graph::Value& value : bilstm.b.program.values)
     if (value.name == "x" || value.name == "y") value.shape[0].expr = "s0", value.shape[1].expr = "s1";
   bilstm.input = at::randn({3, 7, 3, 6});
