@@ -10,6 +10,7 @@
 #include "cli/system_info.h"
 #include "cli/version.h"
 #include "graph/error.h"
+#include "kernels/communicator.h"
 #include "kernels/device_info.h"
 
 namespace pollard::cli {
@@ -51,7 +52,8 @@ c10::Device choose_device(const std::string& name) {
   if (name == "auto" && info.devices.empty()) return c10::kCPU;
   kernels::load_cuda_operators();
   const std::size_t colon = name.find(':');
-  const int index = colon == std::string::npos ? 0 : std::stoi(name.substr(colon + 1));
+  const int index = colon == std::string::npos ? kernels::local_rank() % static_cast<int>(info.devices.size())
+                                               : std::stoi(name.substr(colon + 1));
   check_index(index, info);
   return {c10::kCUDA, static_cast<c10::DeviceIndex>(index)};
 }

@@ -12,7 +12,8 @@ struct Globals;
 /// Sets LibTorch's thread count. Throws UserError E0203 when --device is not a device's name.
 void apply_runtime(const Globals& globals);
 
-/// The device --device means: `auto` is the first CUDA device where there is one, else the CPU. Loads the CUDA
+/// The device --device means: `auto` and `cuda` are one of the CUDA devices (each process of a job on this machine
+/// takes its own), and `auto` is the CPU where there is none. Loads the CUDA
 /// operators when the answer needs them. Throws UserError (Exit::Environment) for CUDA where there is none.
 c10::Device choose_device(const std::string& name);
 

@@ -47,6 +47,12 @@ int launched_processes() {
   return 1;
 }
 
+int local_rank() {
+  for (const char* variable : {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"})
+    if (const int rank = number_in(variable); rank > 0) return rank;
+  return 0;
+}
+
 Communicator& world() {
   static const std::unique_ptr<Communicator> communicator =
       launched_processes() > 1 ? make_world() : single_process();

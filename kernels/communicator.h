@@ -14,8 +14,9 @@ namespace pollard::kernels {
 /// The processes that work on one job together: `mpirun -n 4 pollard ...` starts four, each with a rank from 0. Work that
 /// is a sum over samples (gradients, statistics, scores) is split by share() and put together by all_reduce().
 ///
-/// Every process must make the same calls in the same order. Tensors are contiguous, on the CPU, of an integer or
-/// floating type (bf16 and half are refused); those of different processes have equal shapes. All ranks get the same bits.
+/// Every process must make the same calls in the same order. Tensors are contiguous, of an integer or floating type (bf16
+/// and half are refused); those of different processes have equal shapes. All ranks get the same bits. What lies on CUDA
+/// devices is summed by NCCL (device_sums.h) where each process has a device of its own, and otherwise passes through the CPU.
 /// When a process ends without finish(), the launcher ends the others.
 class Communicator {
  public:
@@ -60,6 +61,9 @@ Communicator& world();
 /// How many processes the launcher says it started, 1 without one; reads the environment only. Differs from
 /// world().size() in a build without MPI, where every process would do the whole work.
 int launched_processes();
+
+/// This process's number among those of the job on this machine, 0 without a launcher: which of its GPUs it takes.
+int local_rank();
 
 /// Whether this build can work with several processes: "Open MPI 4.1.4", or "" without MPI.
 std::string mpi_version();

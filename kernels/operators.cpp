@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/cuda_operators.h"
 #include "kernels/recurrent/lstm.h"
 
 namespace pollard::kernels {
@@ -36,9 +37,11 @@ void check_map(const at::Tensor& input, at::TensorList columns, at::TensorList r
   TORCH_CHECK_VALUE(columns.size() == rows.size(), "bilstm2d: biases in one of two layers");
 }
 
-bool runs_fused(const at::Tensor& t) {
-  return t.is_cpu() && t.scalar_type() == at::kFloat && !(at::GradMode::is_enabled() && t.requires_grad());
+/// Without gradients and in single precision.
+bool runs_plain(const at::Tensor& t) {
+  return t.scalar_type() == at::kFloat && !(at::GradMode::is_enabled() && t.requires_grad());
 }
+bool runs_fused(const at::Tensor& t) { return t.is_cpu() && runs_plain(t); }
 
 std::vector<LstmDirection> directions_of(at::TensorList weights) {
   const std::size_t per = weights.size() / 2;
@@ -73,6 +76,10 @@ at::Tensor bilstm2d_by_aten(const at::Tensor& input, at::TensorList columns, at:
 
 at::Tensor bilstm2d(const at::Tensor& input, at::TensorList columns, at::TensorList rows) {
   check_map(input, columns, rows);
+  const auto on_cuda = [](const at::Tensor& t) { return runs_plain(t) && t.is_cuda(); };
+  if (on_cuda(input) && std::ranges::all_of(columns, on_cuda) && std::ranges::all_of(rows, on_cuda) &&
+      std::max(columns[1].size(1), rows[1].size(1)) <= cuda::kMostUnits)
+    return cuda::bilstm2d(input, columns, rows);
   const bool fused =
       runs_fused(input) && std::ranges::all_of(columns, runs_fused) && std::ranges::all_of(rows, runs_fused);
   if (!fused) return bilstm2d_by_aten(input, columns, rows);

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/cuda_operators.h"
+
 // Vectors are passed between functions that are always inlined: there is no call whose ABI could change.
 #pragma GCC diagnostic ignored "-Wpsabi"
 
@@ -95,9 +97,26 @@ Sums sum_rows_and_columns(const at::Tensor& weight, bool want_columns, bool squa
 std::vector<double> general_sums(const at::Tensor& weight, std::int64_t dim, double p) {
   at::Tensor x = weight.detach().to(at::kDouble).abs();
   if (p != 1) x = x.pow(p);
-  x = x.movedim(dim, 0).reshape({weight.size(dim), -1}).sum(1).contiguous();
+  x = x.movedim(dim, 0).reshape({weight.size(dim), -1}).sum(1).contiguous().cpu();
   const double* data = x.const_data_ptr<double>();
   return {data, data + x.numel()};
+}
+
+bool fits_cuda_kernel(const at::Tensor& weight, double p) {
+  return weight.is_cuda() && weight.scalar_type() == at::kFloat && weight.is_contiguous() &&
+         weight.dim() > 0 && weight.numel() > 0 && (p == 1 || p == 2);
+}
+
+std::vector<std::vector<double>> sums_on_cuda(const at::Tensor& weight, std::span<const std::int64_t> dims,
+                                              double p) {
+  const cuda::Sums sums = cuda::power_sums(weight, weight.size(0), static_cast<int>(p));
+  const std::int64_t columns = weight.dim() > 1 ? weight.size(1) : 1;
+  std::vector<double> joined(static_cast<std::size_t>(columns), 0.0);
+  add_columns(sums.columns, weight.numel() / weight.size(0) / columns, joined);
+  std::vector<std::vector<double>> out;
+  for (std::int64_t dim : dims)
+    out.push_back(dim > 1 ? general_sums(weight, dim, p) : dim == 0 ? sums.rows : joined);
+  return out;
 }
 
 }  // namespace
@@ -105,10 +124,11 @@ std::vector<double> general_sums(const at::Tensor& weight, std::int64_t dim, dou
 std::vector<std::vector<double>> slab_power_sums(const at::Tensor& weight, std::span<const std::int64_t> dims,
                                                  double p) {
   const at::ScalarType type = weight.scalar_type();
+  const bool low = std::ranges::any_of(dims, [](std::int64_t d) { return d < 2; });
+  if (low && fits_cuda_kernel(weight, p)) return sums_on_cuda(weight, dims, p);
   const bool fast = (type == at::kFloat || type == at::kBFloat16 || type == at::kHalf) &&
                     weight.is_contiguous() && weight.is_cpu() && weight.dim() > 0 && weight.numel() > 0 &&
                     (p == 1 || p == 2);
-  const bool low = std::ranges::any_of(dims, [](std::int64_t d) { return d < 2; });
   Sums sums;
   if (fast && low) {
     sums = sum_rows_and_columns(weight, std::ranges::count(dims, 1) > 0, p == 2);

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/cuda_operators.h"
+
 namespace pollard::kernels {
 namespace {
 
@@ -81,22 +83,28 @@ void copy_runs(const char* row, const std::vector<Run>& runs, char* out) {
   }
 }
 
+at::Tensor gather_on_cuda(const at::Tensor& source,
+                          const std::map<std::int64_t, std::vector<std::int64_t>>& kept,
+                          const std::vector<std::int64_t>& shape) {
+  const auto& [dim, indices] = *kept.rbegin();
+  const std::int64_t unit = source.stride(dim) * static_cast<std::int64_t>(source.itemsize()),
+                     columns = source.size(dim);
+  std::vector<std::int64_t> rows = row_offsets(source, kept, dim);
+  for (std::int64_t& row : rows) row /= std::max<std::int64_t>(1, columns * unit);
+  return cuda::slice(source, rows, indices, columns, unit, shape);
+}
+
 }  // namespace
 
 at::Tensor slice_gather(const at::Tensor& tensor,
                         const std::map<std::int64_t, std::vector<std::int64_t>>& kept, BlockMemory& memory) {
   const at::Tensor source = tensor.detach().contiguous();
   if (kept.empty()) return source;
-  if (!source.is_cpu()) {
-    at::Tensor out = source;
-    for (const auto& [dim, indices] : kept)
-      out = out.index_select(dim,
-                             at::tensor(indices, at::TensorOptions().dtype(at::kLong)).to(source.device()));
-    return out.contiguous();
-  }
   std::vector<std::int64_t> shape = source.sizes().vec();
   for (const auto& [dim, indices] : kept)
     shape[static_cast<std::size_t>(dim)] = static_cast<std::int64_t>(indices.size());
+  if (source.is_meta()) return at::empty(shape, source.options());
+  if (source.is_cuda()) return gather_on_cuda(source, kept, shape);
   at::Tensor out = memory.empty(shape, source.scalar_type());
   if (out.numel() == 0) return out;
   slice_gather_into(source, kept, static_cast<char*>(out.data_ptr()));

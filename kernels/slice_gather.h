@@ -13,7 +13,7 @@ namespace pollard::kernels {
 
 /// The sub-tensor of the given ascending indices, dimension by dimension; dimensions not named are whole. Byte
 /// slices, no arithmetic, any dtype; runs of kept elements are copied at once.
-/// Result: contiguous, shape [.., kept[d].size(), ..], in `memory` (on a CPU).
+/// Result: contiguous, shape [.., kept[d].size(), ..], on the tensor's device; on a CPU in `memory`.
 at::Tensor slice_gather(const at::Tensor& tensor,
                         const std::map<std::int64_t, std::vector<std::int64_t>>& kept, BlockMemory& memory);
 

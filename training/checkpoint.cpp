@@ -19,7 +19,7 @@ constexpr const char* kState = "pollard.training";
 
 template <class Map>
 void put(io::TensorMap& tensors, const std::string& prefix, const Map& map) {
-  for (const auto& [name, tensor] : map) tensors[prefix + name] = tensor.detach();
+  for (const auto& [name, tensor] : map) tensors[prefix + name] = tensor.detach().cpu();
 }
 
 std::map<std::string, at::Tensor> take(io::TensorMap& tensors, const std::string& prefix) {

@@ -95,7 +95,7 @@ at::Tensor attention_map(const std::vector<c10::IValue>& stack) {
         mask.scalar_type() == at::kBool ? weights.masked_fill(mask.logical_not(), -1e9) : weights + mask;
   }
   if (stack[5].toBool()) {
-    const at::Tensor seen = at::ones({query.size(-2), key.size(-2)}, at::kBool).tril();
+    const at::Tensor seen = at::ones({query.size(-2), key.size(-2)}, query.options().dtype(at::kBool)).tril();
     weights = weights.masked_fill(seen.logical_not(), -1e9);
   }
   return weights.softmax(-1);
@@ -119,8 +119,8 @@ Parent parent_of(const models::Model& student, models::Model dense) {
   return {std::move(dense), std::move(kept)};
 }
 
-Distillation::Distillation(models::Model parent, DistillationOptions options)
-    : parent_(std::move(parent)), options_(options) {
+Distillation::Distillation(models::Model parent, DistillationOptions options, at::Device device)
+    : parent_(std::move(parent), device), options_(options) {
   follow(parent_.model().program, {});
 }
 
@@ -195,6 +195,7 @@ at::Tensor Distillation::loss(const at::Tensor& task, double share, const std::v
   {
     const c10::NoGradGuard no_grad;
     kernels::RunOptions run;
+    run.device = parent_.device();
     record(run, parent_.model().program, states);
     wanted = parent_.executor(inputs.at(0).size(0)).run(parent_.weights(), inputs, run);
   }

@@ -39,7 +39,8 @@ Parent parent_of(const models::Model& student, models::Model dense);
 /// Cost of a step: one forward pass of the parent, and the hidden states of both networks in memory.
 class Distillation {
  public:
-  Distillation(models::Model parent, DistillationOptions options);
+  /// `device`: where parent and student run.
+  Distillation(models::Model parent, DistillationOptions options, at::Device device = at::kCPU);
 
   /// Which values to compare; call again after the student was pruned.
   void follow(const graph::Program& student, KeptUnits kept);

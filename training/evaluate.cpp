@@ -21,6 +21,12 @@ Autocast::~Autocast() {
   at::autocast::set_autocast_enabled(device_, false);
 }
 
+Batch on_device(Batch batch, at::Device device) {
+  for (at::Tensor& input : batch.inputs) input = input.to(device);
+  if (batch.target.defined()) batch.target = batch.target.to(device);
+  return batch;
+}
+
 namespace {
 
 /// Whether this process or another one was interrupted: all or none go on.
@@ -41,17 +47,20 @@ Metrics evaluate(TrainedModel& network, const kernels::Weights& weights, const D
   Metrics metrics;
   std::int64_t done = 0;
   loader.start(0);
-  while (const std::optional<Batch> batch = loader.next()) {
+  while (const std::optional<Batch> read = loader.next()) {
     if (models::io::cancel_requested()) break;
-    done += batch->global;
+    const Batch batch = on_device(*read, network.device());
+    done += batch.global;
     if (options.progress) options.progress(done);
-    if (batch->samples.empty()) continue;
-    const auto count = static_cast<std::int64_t>(batch->samples.size());
-    const Autocast autocast(options.autocast, at::kCPU);
-    const auto outputs = network.executor(count).run(weights, batch->inputs);
+    if (batch.samples.empty()) continue;
+    const auto count = static_cast<std::int64_t>(batch.samples.size());
+    const Autocast autocast(options.autocast, network.device().type());
+    kernels::RunOptions run;
+    run.device = network.device();
+    const auto outputs = network.executor(count).run(weights, batch.inputs, run);
     at::Tensor compared;
-    if (reference) compared = reference->executor(count).run(reference->weights(), batch->inputs).at(0);
-    metrics.add(options.objective, outputs, {.first = batch->target, .second = {}}, batch->inputs, compared);
+    if (reference) compared = reference->executor(count).run(reference->weights(), batch.inputs, run).at(0);
+    metrics.add(options.objective, outputs, {.first = batch.target, .second = {}}, batch.inputs, compared);
   }
   if (any_cancelled(communicator)) models::io::throw_cancelled();
   metrics.reduce(communicator);

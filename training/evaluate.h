@@ -25,6 +25,9 @@ Metrics evaluate(TrainedModel& network, const kernels::Weights& weights, const D
                  const Augmentation& augmentation, kernels::Communicator& communicator,
                  const EvaluationOptions& options, TrainedModel* reference = nullptr);
 
+/// The same samples on another device.
+Batch on_device(Batch batch, at::Device device);
+
 /// bf16 autocast while it lives, when wanted.
 class Autocast {
  public:

@@ -27,7 +27,7 @@ at::Tensor KeptUnits::of(const std::string& value, const at::Tensor& parent) con
   at::Tensor out = parent;
   for (std::int64_t dim = 0; dim < parent.dim(); ++dim)
     if (const auto found = kept_.find(key(value, static_cast<std::size_t>(dim))); found != kept_.end())
-      out = out.index_select(dim, found->second);
+      out = out.index_select(dim, found->second.to(out.device()));
   return out;
 }
 

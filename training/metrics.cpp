@@ -36,7 +36,7 @@ at::Tensor gaussian_window() {
 
 at::Tensor structural_similarity(const at::Tensor& a, const at::Tensor& b) {
   const std::int64_t channels = a.size(1);
-  const at::Tensor line = gaussian_window();
+  const at::Tensor line = gaussian_window().to(a.device());
   const at::Tensor rows = line.view({1, 1, 11, 1}).expand({channels, 1, 11, 1});
   const at::Tensor columns = line.view({1, 1, 1, 11}).expand({channels, 1, 1, 11});
   const auto blur = [&](const at::Tensor& x) {
@@ -92,7 +92,7 @@ void Metrics::add_rows(const at::Tensor& all_logits, const at::Tensor& all_label
   if (classes > kMostClasses) return;
   if (!confusion_.defined()) confusion_ = at::zeros({classes, classes}, at::kDouble);
   const at::Tensor cells = labels * classes + best.select(1, 0);
-  confusion_ += at::bincount(cells, {}, classes * classes).view({classes, classes});
+  confusion_ += at::bincount(cells, {}, classes * classes).view({classes, classes}).cpu();
 }
 
 void Metrics::add_numbers(const at::Tensor& output, const at::Tensor& target) {

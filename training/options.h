@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -39,6 +41,8 @@ struct TrainingOptions {
 
   std::optional<double> target;  ///< stop when the validation's first figure of merit reaches this
   std::uint64_t seed = 0;
+  at::Device device =
+      at::kCPU;  ///< of weights, gradients and steps; samples are read and networks pruned on the CPU
 
   std::filesystem::path checkpoint;  ///< "" writes none
   double checkpoint_seconds = 0;     ///< also within an epoch; 0: at its end only

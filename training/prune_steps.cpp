@@ -59,7 +59,7 @@ void Trainer::prune(std::int64_t remaining) {
   smaller.sha256 = pruning::plan_hash(smaller.metadata["pollard.plan"]);
   build(std::move(smaller));
   optimiser_->restore(state, steps);
-  for (const auto& [name, tensor] : average) average_[name] = tensor.clone();
+  for (const auto& [name, tensor] : average) average_[name] = tensor.to(options_.device).clone();
   if (!distillation_) return;
   KeptUnits kept = distillation_->kept();
   kept.prune(before.program, d, plan.removal);

@@ -59,7 +59,8 @@ SparsityOptions sparsity_from(std::string_view text) {
                    .help = "group-l2=5e-4, growing=1e-4, bn-l1=1e-4 or none"});
 }
 
-Sparsity::Sparsity(SparsityOptions options, const graph::Program& program, const graph::Dependencies& d)
+Sparsity::Sparsity(SparsityOptions options, const graph::Program& program, const graph::Dependencies& d,
+                   at::Device device)
     : options_(options) {
   if (options_.kind == Kind::None) return;
   const std::set<std::int32_t> scales = batch_norm_scales(program);
@@ -70,17 +71,18 @@ Sparsity::Sparsity(SparsityOptions options, const graph::Program& program, const
       const graph::Input& input = program.inputs[static_cast<std::size_t>(member.input)];
       if (input.kind != graph::Input::Kind::Parameter || input.constant) continue;
       const graph::TermId term = d[input.value].dims[static_cast<std::size_t>(member.dim)];
-      at::Tensor unit = at::tensor(graph::unit_of_index(d, term, found.axis), at::kLong);
+      at::Tensor unit = at::tensor(graph::unit_of_index(d, term, found.axis), at::kLong).to(device);
       group.slabs.push_back(
           {input.source, member.dim, unit.masked_fill(unit < 0, axis.size), scales.contains(member.input)});
     }
-    if (options_.kind == Kind::Growing) group.strength = at::zeros({axis.size + 1}, at::kFloat);
+    if (options_.kind == Kind::Growing)
+      group.strength = at::zeros({axis.size + 1}, at::TensorOptions(at::kFloat).device(device));
     if (!group.slabs.empty()) groups_.push_back(std::move(group));
   }
 }
 
 at::Tensor Sparsity::norm(const Group& group, const kernels::Weights& weights) const {
-  at::Tensor sums = at::zeros({group.units + 1}, at::kDouble);
+  at::Tensor sums = at::zeros({group.units + 1}, group.slabs[0].unit.options().dtype(at::kDouble));
   for (const Slab& slab : group.slabs) {
     const at::Tensor weight = weights.at(slab.source).detach();
     const at::Tensor rows =

@@ -35,7 +35,9 @@ SparsityOptions sparsity_from(std::string_view text);
 /// included, |u| being their joint norm. The weakest units of a group are pushed hardest.
 class Sparsity {
  public:
-  Sparsity(SparsityOptions options, const graph::Program& program, const graph::Dependencies& dependencies);
+  /// `device`: where weights and their gradients are.
+  Sparsity(SparsityOptions options, const graph::Program& program, const graph::Dependencies& dependencies,
+           at::Device device = at::kCPU);
 
   /// After backward(): adds the penalty's gradient to every grad() that is defined. `step` counts from 0.
   void add_gradients(const kernels::Weights& weights, std::int64_t step);

@@ -16,9 +16,9 @@ namespace pollard::training {
 namespace {
 
 /// Dropout draws from LibTorch's default generator, so it is set anew for every step: a resumed run needs no state of it.
-void seed_generator(std::uint64_t seed, std::int64_t step, int rank) {
+void seed_generator(std::uint64_t seed, std::int64_t step, int rank, at::Device device) {
   Random random{seed, 3, static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(rank)};
-  at::Generator generator = at::globalContext().defaultGenerator(at::kCPU);
+  at::Generator generator = at::globalContext().defaultGenerator(device);
   const std::lock_guard lock(generator.mutex());
   generator.set_current_seed(random.next());
 }
@@ -56,7 +56,7 @@ Target Trainer::target_of(const Batch& batch, std::vector<at::Tensor>& inputs) c
   if (options_.mixup <= 0 || !batch.target.defined() || !inputs[0].is_floating_point()) return target;
   Random random{options_.seed, 4, static_cast<std::uint64_t>(step_)};
   target.share = beta(options_.mixup, random);
-  const at::Tensor other = neighbours(inputs[0].size(0));
+  const at::Tensor other = neighbours(inputs[0].size(0)).to(inputs[0].device());
   inputs[0] = inputs[0] * target.share + inputs[0].index_select(0, other) * (1 - target.share);
   target.second = batch.target.index_select(0, other);
   return target;
@@ -67,9 +67,10 @@ Loss Trainer::forward(const Batch& batch, kernels::Weights& buffers) {
   const Target target = target_of(batch, inputs);
   kernels::RunOptions run;
   run.autograd = run.train = true;
+  run.device = options_.device;
   run.mutated = &buffers;
   run.before_op = train_batch_norm(communicator_);
-  const Autocast autocast(options_.autocast, at::kCPU);
+  const Autocast autocast(options_.autocast, options_.device.type());
   if (distillation_) distillation_->watch(run, network_->model().program);
   const auto outputs = network_->executor(inputs[0].size(0)).run(network_->weights(), inputs, run);
   const c10::AutoGradMode with_gradients(true);
@@ -98,7 +99,7 @@ bool Trainer::agree_on_stop(double& count) const {
 
 void Trainer::clip() const {
   if (options_.clip <= 0) return;
-  at::Tensor squares = at::zeros({}, at::kDouble);
+  at::Tensor squares = at::zeros({}, at::TensorOptions(at::kDouble).device(options_.device));
   for (const Optimiser::Parameter& p : optimiser_->parameters())
     if (p.tensor.grad().defined()) squares += p.tensor.grad().square().sum(at::kDouble);
   const double norm = std::sqrt(squares.item<double>());
@@ -123,10 +124,10 @@ void Trainer::update(const kernels::Weights& buffers) {
 }
 
 bool Trainer::step(const Batch& batch) {
-  seed_generator(options_.seed, step_, communicator_.rank());
+  seed_generator(options_.seed, step_, communicator_.rank(), options_.device);
   optimiser_->clear_gradients();
   kernels::Weights buffers;
-  const Loss loss = forward(batch, buffers);
+  const Loss loss = forward(on_device(batch, options_.device), buffers);
   if (sum_) sum_->begin();
   loss.sum.backward();
   if (sum_) sum_->finish();

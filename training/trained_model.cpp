@@ -15,12 +15,12 @@ bool is_trained(const graph::Input& input, const at::Tensor& tensor) {
 
 }  // namespace
 
-TrainedModel::TrainedModel(models::Model model)
-    : model_(std::move(model)), dependencies_(graph::analyse(model_.program)) {
+TrainedModel::TrainedModel(models::Model model, at::Device device)
+    : device_(device), model_(std::move(model)), dependencies_(graph::analyse(model_.program)) {
   std::map<const void*, at::Tensor> own;
   for (auto& [name, tensor] : model_.weights) {
     auto [entry, fresh] = own.try_emplace(tensor.unsafeGetTensorImpl());
-    if (fresh) entry->second = tensor.detach().clone(at::MemoryFormat::Contiguous);
+    if (fresh) entry->second = tensor.detach().to(device_).clone(at::MemoryFormat::Contiguous);
     tensor = entry->second;
   }
   for (const graph::Input& input : model_.program.inputs) {
@@ -62,7 +62,7 @@ void TrainedModel::take_buffers(const kernels::Weights& changed) {
 std::map<std::string, at::Tensor> TrainedModel::sliced(const std::map<std::string, at::Tensor>& kept,
                                                        const graph::Removal& removal) const {
   kernels::Weights all = snapshot().weights;  // the slicer wants one tensor for every name
-  for (const auto& [name, tensor] : kept) all[name] = tensor.detach();
+  for (const auto& [name, tensor] : kept) all[name] = tensor.detach().cpu();
   const kernels::Weights smaller =
       pruning::slice_weights(model_.program, std::move(all), dependencies_, removal);
   std::map<std::string, at::Tensor> out;
@@ -79,7 +79,7 @@ models::Model with_weights(const models::Model& model, const kernels::Weights& w
     const auto found = weights.find(name);
     const at::Tensor& given = found == weights.end() ? tensor : found->second;
     auto [entry, fresh] = plain.try_emplace(given.unsafeGetTensorImpl());
-    if (fresh) entry->second = given.detach();
+    if (fresh) entry->second = given.detach().cpu();
     tensor = entry->second;
   }
   return out;

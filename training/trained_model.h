@@ -15,14 +15,15 @@
 namespace pollard::training {
 
 /// A network that is being trained: its weights are its own, its parameters are leaves that collect gradients, and there
-/// is a program for every batch size that comes.
+/// is a program for every batch size that comes. Weights lie on one device; what leaves (snapshot, sliced) is on the CPU.
 class TrainedModel {
  public:
-  explicit TrainedModel(models::Model model);
+  explicit TrainedModel(models::Model model, at::Device device = at::kCPU);
 
   const models::Model& model() const { return model_; }
   const graph::Dependencies& dependencies() const { return dependencies_; }
   const kernels::Weights& weights() const { return model_.weights; }
+  at::Device device() const { return device_; }
   /// Floating-point parameters in program order, tied ones once. Vectors and scalars (biases, norms) are not decayed.
   std::vector<Optimiser::Parameter> parameters() const;
 
@@ -38,16 +39,17 @@ class TrainedModel {
   std::map<std::string, at::Tensor> sliced(const std::map<std::string, at::Tensor>& kept,
                                            const graph::Removal& removal) const;
 
-  /// The network as a file would hold it: plain tensors, shared with this.
+  /// The network as a file would hold it: plain tensors on the CPU, shared with this where it runs there.
   models::Model snapshot() const;
 
  private:
+  at::Device device_;
   models::Model model_;
   graph::Dependencies dependencies_;
   std::map<std::int64_t, std::unique_ptr<kernels::Executor>> executors_;
 };
 
-/// The same with other weights under the same names (averages, say).
+/// The same with other weights under the same names (averages, say), on the CPU.
 models::Model with_weights(const models::Model& model, const kernels::Weights& weights);
 
 }  // namespace pollard::training

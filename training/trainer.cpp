@@ -56,11 +56,14 @@ Trainer::Trainer(models::Model model, std::optional<Parent> parent, const Data& 
       observer_(std::move(observer)),
       augmentation_(options_.augmentation),
       input_hash_(model.sha256) {
+  // A resumed run takes the same course: cuDNN must not choose among algorithms that add in another order.
+  if (!options_.device.is_cpu()) at::globalContext().setDeterministicCuDNN(true);
   options_.batch = std::min(options_.batch, data_.train->size());
   batches_ = data_.train->size() / options_.batch;
   schedule_ = schedule();
   if (parent) {
-    distillation_ = std::make_unique<Distillation>(std::move(parent->model), options_.distillation);
+    distillation_ =
+        std::make_unique<Distillation>(std::move(parent->model), options_.distillation, options_.device);
     distillation_->follow(model.program, std::move(parent->kept));
   }
   build(std::move(model));
@@ -81,10 +84,10 @@ Schedule Trainer::schedule() const {
 
 void Trainer::build(models::Model model) {
   sum_.reset();  // its hooks sit on the old weights
-  network_ = std::make_unique<TrainedModel>(std::move(model));
+  network_ = std::make_unique<TrainedModel>(std::move(model), options_.device);
   optimiser_ = std::make_unique<Optimiser>(options_.optimiser, network_->parameters());
-  sparsity_ =
-      std::make_unique<Sparsity>(options_.sparsity, network_->model().program, network_->dependencies());
+  sparsity_ = std::make_unique<Sparsity>(options_.sparsity, network_->model().program,
+                                         network_->dependencies(), options_.device);
   if (communicator_.size() > 1) {
     std::vector<at::Tensor> tensors;
     for (const Optimiser::Parameter& p : optimiser_->parameters()) tensors.push_back(p.tensor);
@@ -102,7 +105,8 @@ void Trainer::resume() {
   sparsity_->restore(saved.sparsity);
   if (!average_.empty())
     for (auto& [name, tensor] : average_)
-      if (const auto found = saved.average.find(name); found != saved.average.end()) tensor = found->second;
+      if (const auto found = saved.average.find(name); found != saved.average.end())
+        tensor = found->second.to(options_.device);
   if (distillation_) {
     KeptUnits kept;
     kept.restore(std::move(saved.kept));

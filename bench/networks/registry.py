@@ -8,6 +8,7 @@ import japanese_vowels
 from lstm_vowels import LSTMVowels
 from resnet20 import ResNet20
 from sequencer_tiny import SequencerTiny
+from vgg19 import VGG19
 from vit_tiny import ViTTiny
 
 
@@ -30,6 +31,8 @@ def images(part):
 
 NETWORKS = {
     "resnet20": Network(ResNet20, images, 12, 0.2, "sgd"),
+    "resnet56": Network(lambda: ResNet20(blocks=9), images, 12, 0.2, "sgd"),
+    "vgg19": Network(VGG19, images, 12, 0.1, "sgd"),
     "vit": Network(ViTTiny, images, 4, 3e-3, "adamw", bf16=False),
     "sequencer": Network(SequencerTiny, images, 5, 4e-3, "adamw"),
     "lstm": Network(LSTMVowels, japanese_vowels.load, 80, 1e-2, "adamw", 32, flip=False, noise=1.0, bf16=False),

@@ -38,7 +38,7 @@ def save(path, x, y):
     np.savez(path, **{name: v.numpy() for name, v in named.items()}, **{"labels" if y.dtype == torch.int64 else "targets": y.numpy()})
 
 
-def pollard(*arguments, processes=1, threads=1):
+def pollard(*arguments, processes=1, threads=int(os.environ.get("POLLARD_THREADS", "1"))):
     """Runs a command; returns its JSON."""
     launcher = ["mpirun", "--bind-to", "core", "-n", str(processes)] if processes > 1 else []
     line = launcher + [POLLARD, *map(str, arguments), "--threads", str(threads), "--json"]

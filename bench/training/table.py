@@ -5,9 +5,10 @@ the same fine-tuning, and sparse training, least squares and distillation, at se
 
     POLLARD=build/cpu/bin/pollard table.py NAME [--speedups 2.1,2.5,8.9] [--epochs N] [--samples N] [--seed N] [--no-peer]
 
-Names: resnet20, vit, sequencer (Fashion-MNIST), lstm, bilstm (JapaneseVowels), dgcnn (points on parametric solids), gat
+Names: resnet20, resnet56, vgg19, vit, sequencer (Fashion-MNIST), lstm, bilstm (JapaneseVowels), dgcnn (points on parametric solids), gat
 (graphs of a stochastic block model). Everything has the same number of epochs. With --from FOLDER, dense is FOLDER/NAME.pth as
-train_networks.py left it, and --rate is the learning rate of what follows. One thread."""
+train_networks.py left it, and --rate is the learning rate of what follows. Training runs where --device auto finds a GPU on it;
+otherwise with the number of threads that POLLARD_THREADS says, one unless set."""
 import argparse
 import os
 import tempfile
@@ -95,7 +96,7 @@ class Task:
             self.model.load_state_dict(torch.load(path, weights_only=True))
             self.model.float()
         common.export(self.model, x, "dense.pt2" if arguments.start else "fresh.pt2")
-        self.options = ["--optimizer", network.optimiser, "--lr", arguments.rate or network.rate, "--batch", network.batch]
+        self.options = ["--optimizer", network.optimiser, "--lr", arguments.rate or network.rate, "--batch", arguments.batch or network.batch]
         if network.flip:
             self.options += ["--augment", "RandomHorizontalFlip()"]
         if network.noise:
@@ -112,6 +113,7 @@ parser.add_argument("--spec", default="")
 parser.add_argument("--no-peer", action="store_true")
 parser.add_argument("--from", dest="start", type=os.path.abspath)
 parser.add_argument("--rate", type=float)
+parser.add_argument("--batch", type=int)
 arguments = parser.parse_args()
 
 

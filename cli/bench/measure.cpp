@@ -35,21 +35,27 @@ std::int64_t bytes_of(const kernels::Weights& weights) {
   return bytes;
 }
 
-/// The program that runs; `weights` become those it needs.
-graph::Program prepared(const graph::Program& program, kernels::Weights& weights, Kernels kernels) {
-  if (kernels == Kernels::Torch) return program;
-  kernels::Lowered lowered = kernels::lower(program, weights);
-  weights = std::move(lowered.weights);
-  return std::move(lowered.program);
-}
-
 void check_lowerable(std::optional<at::ScalarType> type, c10::Device device) {
-  if (device.is_cpu() && type.value_or(at::kFloat) == at::kFloat) return;
+  if (device.is_cuda() || type.value_or(at::kFloat) == at::kFloat) return;
   throw UserError({.code = "E0203",
                    .exit = Exit::Usage,
                    .subject = "--kernels",
-                   .message = "pollard's kernels run single precision on a CPU",
-                   .help = "use --kernels torch for other types and devices"});
+                   .message = "pollard's kernels for a CPU run single precision",
+                   .help = "use --kernels torch for other types"});
+}
+
+/// The program that runs; `weights` become those it needs.
+graph::Program prepared(const graph::Program& program, kernels::Weights& weights,
+                        std::optional<at::ScalarType> type, c10::Device device, Kernels kernels) {
+  graph::Program out = program;
+  if (kernels == Kernels::Pollard) {
+    check_lowerable(type, device);
+    kernels::Lowered lowered = kernels::lower(program, weights, {.device = device.type()});
+    weights = std::move(lowered.weights);
+    out = std::move(lowered.program);
+  }
+  weights = kernels::convert(weights, type, device);
+  return out;
 }
 
 void wait_for(c10::Device device) {
@@ -60,20 +66,28 @@ void wait_for(c10::Device device) {
 
 Contestant::Contestant(const models::Model& model, const Shapes& shapes, std::optional<at::ScalarType> type,
                        c10::Device device, std::uint64_t seed, Kernels kernels)
-    : weights_(kernels::convert(model.weights, type, device)),
-      executor_(prepared(model.program, weights_, kernels)),
+    : weights_(model.weights),
+      executor_(prepared(model.program, weights_, type, device, kernels)),
       inputs_(placed(inputs_of_shapes(model, shapes, seed), type, device)),
       type_(type),
       device_(device) {
-  if (kernels == Kernels::Pollard) check_lowerable(type, device);
+  if (kernels == Kernels::Pollard && device.is_cuda())
+    replay_.emplace(executor_, weights_, inputs_, options());
   if (!inputs_.empty() && inputs_[0].dim() > 0) rows_ = inputs_[0].size(0);
 }
 
-void Contestant::forward() {
+kernels::RunOptions Contestant::options() const {
   kernels::RunOptions options;
   options.compute_type = type_;
   options.device = device_;
-  executor_.run(weights_, inputs_, options);
+  return options;
+}
+
+void Contestant::forward() {
+  if (replay_)
+    replay_->run(inputs_);
+  else
+    executor_.run(weights_, inputs_, options());
   wait_for(device_);
 }
 

@@ -12,18 +12,20 @@
 #include <vector>
 
 #include "cli/bench/inputs.h"
+#include "kernels/replay.h"
 #include "models/model.h"
 
 namespace pollard::cli {
 
 /// What runs a model: LibTorch's operators as the program names them, or the program lowered to pollard's and oneDNN's
-/// kernels (kernels/lowering/lowering.h).
+/// kernels (kernels/lowering/lowering.h), which on a CUDA device is recorded and replayed (kernels/replay.h).
 enum class Kernels : std::uint8_t { Torch, Pollard };
 
 /// One model ready to run at one shape and type on one device.
 class Contestant {
  public:
-  /// Throws UserError E0203 for Kernels::Pollard in another type than single precision or on another device than a CPU.
+  /// Throws UserError E0203 for Kernels::Pollard in another type than single precision on a CPU, E0415 when a run on a CUDA
+  /// device cannot be recorded.
   Contestant(const models::Model& model, const Shapes& shapes, std::optional<at::ScalarType> type,
              c10::Device device, std::uint64_t seed, Kernels kernels = Kernels::Torch);
   /// Seconds of one forward pass, until the device has finished.
@@ -34,12 +36,14 @@ class Contestant {
 
  private:
   void forward();
+  kernels::RunOptions options() const;
 
   kernels::Weights weights_;
   kernels::Executor executor_;
   std::vector<at::Tensor> inputs_;
   std::optional<at::ScalarType> type_;
   c10::Device device_;
+  std::optional<kernels::Replay> replay_;
   std::int64_t rows_ = 1;  ///< dimension 0 of the first input
 };
 

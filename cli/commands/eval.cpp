@@ -7,6 +7,7 @@
 #include "cli/commands/commands.h"
 #include "cli/model_input.h"
 #include "cli/parse_errors.h"
+#include "cli/runtime.h"
 #include "cli/train_options.h"
 #include "cli/train_report.h"
 #include "cli/ui/quantity.h"
@@ -21,6 +22,7 @@ struct Options {
   std::string metric, baseline, least;
   SampleArguments samples;
   ModelInput input;
+  at::Device device = at::kCPU;
 };
 
 using Figures = std::vector<training::Metrics::Figure>;
@@ -66,7 +68,7 @@ std::vector<std::string> missed(const std::string& gates, const Figures& figures
 
 Figures measure(const std::string& path, const Options& o, training::TrainedModel* baseline,
                 Context& context) {
-  training::TrainedModel network(load_model(path, o.input));
+  training::TrainedModel network(load_model(path, o.input), o.device);
   const auto data =
       training::open_evaluation_data(o.paths.back(), network.model().program, data_options(o.samples));
   if (data->left_out > 0) context.warn(fmt::format("{} corrupt samples were left out", data->left_out));
@@ -104,10 +106,12 @@ void print(const std::vector<std::pair<std::string, Figures>>& rows, Context& co
   if (context.json()) context.print_json({{"models", models}});
 }
 
-Exit run_eval(const Options& o, Context& context) {
+Exit run_eval(Options& o, Context& context) {
   if (o.paths.size() < 2) throw usage_error("E0204", "eval", "takes one model or more, and then the data");
+  o.device = choose_device(context.globals().device);
   std::unique_ptr<training::TrainedModel> baseline;
-  if (!o.baseline.empty()) baseline = std::make_unique<training::TrainedModel>(load_model(o.baseline, {}));
+  if (!o.baseline.empty())
+    baseline = std::make_unique<training::TrainedModel>(load_model(o.baseline, {}), o.device);
   std::vector<std::pair<std::string, Figures>> rows;
   std::vector<std::string> misses;
   for (std::size_t i = 0; i + 1 < o.paths.size(); ++i) {

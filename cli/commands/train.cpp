@@ -10,6 +10,7 @@
 #include "cli/health.h"
 #include "cli/parse_errors.h"
 #include "cli/plan_report.h"
+#include "cli/runtime.h"
 #include "cli/train_options.h"
 #include "cli/train_report.h"
 #include "cli/ui/format.h"
@@ -61,9 +62,8 @@ kernels::Communicator& job() {
 
 Exit run_train(TrainArguments& a, CLI::App& app, bool fresh, Context& context) {
   if (!a.recipe.empty()) apply_recipe(app, a.recipe);
-  if (context.globals().device.starts_with("cuda"))
-    throw usage_error("E0203", "--device", "training runs on the CPU", "leave it at auto, or say cpu");
-  const training::TrainingOptions options = training_options(a, context.globals().seed);
+  training::TrainingOptions options = training_options(a, context.globals().seed);
+  options.device = choose_device(context.globals().device);
   kernels::Communicator& all = job();
   if (all.first()) models::check_save_path(a.out, {a.model, a.data, a.validation, a.distill}, a.force);
   models::Model model = read_model(a, fresh, context);

@@ -43,6 +43,11 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "whole work and they would write over each other.",
      "error[E0512] mpirun: started 4 processes, and this build works with one",
      "Install libopenmpi-dev and build again, or start the program alone."},
+    {"E0514", Exit::Environment, "GPUs of several processes cannot be joined",
+     "Processes that train together on CUDA devices sum their gradients by NCCL, which could not connect "
+     "them.",
+     "error[E0514] NCCL: invalid usage",
+     "Give every process a GPU of its own, or train on the CPU: --device cpu."},
     {"E0515", Exit::Interrupted, "training interrupted",
      "Ctrl-C or a request to end arrived. The step under way was finished and everything that the run needs "
      "to go on "

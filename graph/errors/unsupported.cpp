@@ -28,6 +28,11 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      " of heads that does not divide the width.",
      "error[E0414] heads: 7 does not divide the hidden width 384",
      "Correct the field; pollard models NAME shows the fields and ranges."},
+    {"E0415", Exit::Unsupported, "run cannot be recorded",
+     "Runs on a CUDA device are recorded as a graph and replayed. This network has an op that waits for the "
+     "device, or a "
+     "library that does.",
+     "error[E0415] cuda: the run cannot be recorded", "Run it op by op: bench --kernels torch."},
     {"E0420", Exit::Unsupported, "no built-in family fits",
      "A checkpoint holds tensors by name but not what is computed with them, so its names must be those of a "
      "built-in network. They are not, or some are missing or too many; the message names the nearest "

@@ -38,6 +38,14 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
   kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
 }
 
+/// Bytes of shared memory a block can have on the current device: 163 KiB on sm_80, 227 KiB on sm_90.
+inline std::size_t shared_limit() {
+  int device = 0, bytes = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  return static_cast<std::size_t>(bytes);
+}
+
 }  // namespace pollard::kernels::cuda
 #endif
 

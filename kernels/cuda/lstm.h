@@ -10,13 +10,17 @@ namespace pollard::kernels::cuda {
 /// (r / inner) steps inner + r % inner + t inner, so that maps are read along columns and rows where they lie.
 struct LstmRecurrence {
   const float* gates;
-  const float* weight_hh;  ///< [directions, 4 H, H]
-  float* output;           ///< [tokens, output_width]; direction d writes H values at output_offset + d H
+  /// [directions, lstm_weight_rows(H), H, 4]: what unit k adds to the four gates of unit j; zeros in rows beyond H.
+  const float* weight_hh;
+  float* output;  ///< [tokens, output_width]; direction d writes H values at output_offset + d H
   std::int64_t sequences, steps, inner, hidden, directions;
   std::int64_t output_width, output_offset;
 };
 
-/// The stream is a cudaStream_t.
+/// H rounded up to whole quadruples.
+constexpr std::int64_t lstm_weight_rows(std::int64_t hidden) { return (hidden + 3) / 4 * 4; }
+
+/// The stream is a cudaStream_t. H is at most 2048.
 void lstm_recurrence(const LstmRecurrence& layer, void* stream);
 
 }  // namespace pollard::kernels::cuda

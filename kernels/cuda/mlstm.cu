@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// First one warp a head runs over the gates: decay, g and its running maximum. Then a block takes kQueries positions and lets
-// one panel of kKeys earlier ones after the other pass through shared memory. The maximum of every row is known by then, so
-// nothing is rescaled; each thread keeps its columns of the result in registers. All sums have one fixed order.
+// First one warp a head runs over the gates: decay, g and its running maximum. Then a block takes kTile positions and lets
+// one tile of kTile earlier ones after the other pass by, kSlice columns of both at a time; the maximum of every row is known
+// by then, so nothing is rescaled. A thread keeps 4 x 4 squares: of the scores, which go round through shared memory, and of
+// the result, one for every kTile columns, in registers until the end. All sums have one fixed order.
 #include "kernels/cuda/mlstm.h"
 
 #include "kernels/cuda/dialect.cuh"
@@ -9,8 +10,10 @@
 namespace pollard::kernels::cuda {
 namespace {
 
-constexpr int kQueries = 16, kKeys = 32, kMlstmThreads = 128;
-constexpr int kKeysAtOnce = kMlstmThreads / kQueries;  // dot products of one query that run side by side
+constexpr int kTile = 64, kSlice = 32, kMlstmThreads = 256;
+constexpr int kAcross = 16;  // threads along a tile's columns, each with four
+constexpr int kStride =
+    kTile + 4;  // of a row in shared memory: aligned quadruples, neighbouring rows in different banks
 constexpr unsigned kAll = 0xffffffffU;
 
 __device__ inline float log_sigmoid(float x) { return fminf(x, 0.0f) - log1pf(__expf(-fabsf(x))); }
@@ -45,67 +48,113 @@ __global__ void __launch_bounds__(kWarp) gates_kernel(Mlstm layer) {
   }
 }
 
-/// Rows [first, first + count) of a matrix, zeros beyond its end; one word of padding keeps rows in different banks.
-__device__ inline void fetch(const float* matrix, std::int64_t first, int count, std::int64_t rows,
+/// Columns [column, column + kSlice) of rows [row, row + kTile) of a matrix, turned: to[d][row], zeros beyond its ends. A warp
+/// reads eight numbers of four rows: whole sectors, and words of different banks.
+__device__ inline void fetch_turned(const float* matrix, std::int64_t row, std::int64_t rows,
+                                    std::int64_t column, std::int64_t width, float* to) {
+  const int lane = static_cast<int>(threadIdx.x % kWarp), warp = static_cast<int>(threadIdx.x / kWarp);
+  constexpr int kPieces = kTile * kSlice / static_cast<int>(kWarp),
+                kWarps = kMlstmThreads / static_cast<int>(kWarp);
+  for (int piece = warp; piece < kPieces; piece += kWarps) {
+    const int d = piece % (kSlice / 8) * 8 + lane % 8, r = piece / (kSlice / 8) * 4 + lane / 8;
+    const bool inside = row + r < rows && column + d < width;
+    to[d * kStride + r] = inside ? matrix[(row + r) * width + column + d] : 0.0f;
+  }
+}
+
+/// Columns [column, column + kTile) of the same rows as they lie: to[row][c].
+__device__ inline void fetch(const float* matrix, std::int64_t row, std::int64_t rows, std::int64_t column,
                              std::int64_t width, float* to) {
-  for (std::int64_t n = threadIdx.x; n < count * width; n += kMlstmThreads) {
-    const std::int64_t row = n / width, column = n % width;
-    to[row * (width + 1) + column] = first + row < rows ? matrix[(first + row) * width + column] : 0.0f;
+  for (int n = static_cast<int>(threadIdx.x); n < kTile * kTile; n += kMlstmThreads) {
+    const int r = n / kTile, c = n % kTile;
+    const bool inside = row + r < rows && column + c < width;
+    to[r * kStride + c] = inside ? matrix[(row + r) * width + column + c] : 0.0f;
   }
 }
 
-/// scores [kQueries, kKeys] of positions `query`.. with positions `key`.., weighted; later keys get zero.
-__device__ inline void score(const Mlstm& layer, const float* g, const float* top, std::int64_t query,
-                             std::int64_t key, const float* q, const float* k, float* scores) {
-  const int row = static_cast<int>(threadIdx.x) / kKeysAtOnce,
-            lane = static_cast<int>(threadIdx.x) % kKeysAtOnce;
-  const std::int64_t t = query + row;
-  for (int column = lane; column < kKeys; column += kKeysAtOnce) {
-    const std::int64_t s = key + column;
-    float dot = 0.0f;
-    for (std::int64_t d = 0; d < layer.width; ++d)
-      dot += q[row * (layer.width + 1) + d] * k[column * (layer.width + 1) + d];
-    scores[row * kKeys + column] = s <= t && t < layer.steps ? dot * __expf(g[s] - top[t]) : 0.0f;
+/// square[i][j] += sum over n < count of left[n][top + i] right[n][side + j].
+__device__ inline void multiply(float (&square)[4][4], const float* left, const float* right, int count,
+                                int top, int side) {
+#pragma unroll 8
+  for (int n = 0; n < count; ++n) {
+    const float4 a = *reinterpret_cast<const float4*>(left + n * kStride + top),
+                 b = *reinterpret_cast<const float4*>(right + n * kStride + side);
+    const float rows[4] = {a.x, a.y, a.z, a.w}, columns[4] = {b.x, b.y, b.z, b.w};
+    for (int i = 0; i < 4; ++i)
+      for (int j = 0; j < 4; ++j) square[i][j] += rows[i] * columns[j];
   }
 }
 
-/// kColumns columns of the result a thread.
-template <int kColumns>
+/// Scores of positions `query`.. with positions `key`.., weighted, turned: scores[s][t]; zero for later s. `sums` gains what
+/// this thread's columns add to its four rows.
+__device__ inline void score(const Mlstm& layer, std::int64_t at, std::int64_t query, std::int64_t key,
+                             float* q, float* k, float* scores, float (&sums)[4]) {
+  const int top = static_cast<int>(threadIdx.x) / kAcross * 4,
+            side = static_cast<int>(threadIdx.x) % kAcross * 4;
+  float square[4][4] = {};
+  for (std::int64_t d = 0; d < layer.width; d += kSlice) {
+    __syncthreads();
+    fetch_turned(layer.q + at * layer.width, query, layer.steps, d, layer.width, q);
+    fetch_turned(layer.k + at * layer.width, key, layer.steps, d, layer.width, k);
+    __syncthreads();
+    multiply(square, q, k, kSlice, top, side);
+  }
+  for (int j = 0; j < 4; ++j) {
+    const std::int64_t s = key + side + j;
+    float column[4];
+    for (int i = 0; i < 4; ++i) {
+      const std::int64_t t = query + top + i;
+      const bool counts = s <= t && t < layer.steps;
+      column[i] = counts ? square[i][j] * __expf(layer.g[at + s] - layer.top[at + t]) : 0.0f;
+      sums[i] += column[i];
+    }
+    *reinterpret_cast<float4*>(scores + (side + j) * kStride + top) =
+        float4{column[0], column[1], column[2], column[3]};
+  }
+}
+
+constexpr std::size_t mlstm_shared_bytes() {
+  return 2 * shared_bytes<float>(kSlice * kStride) + 2 * shared_bytes<float>(kTile * kStride);
+}
+
+/// kSquares squares of the result a thread: value widths up to kSquares kTile.
+template <int kSquares>
 __global__ void __launch_bounds__(kMlstmThreads) mlstm_kernel(Mlstm layer) {
   SharedMemory shared;
-  const auto width = static_cast<std::size_t>(layer.width) + 1,
-             value_width = static_cast<std::size_t>(layer.value_width) + 1;
-  float* q = shared.take<float>(kQueries * width);
-  float* k = shared.take<float>(kKeys * width);
-  float* v = shared.take<float>(kKeys * value_width);
-  float* scores = shared.take<float>(kQueries * kKeys);
-  const std::int64_t head = blockIdx.y, query = std::int64_t{blockIdx.x} * kQueries, at = head * layer.steps;
-  float result[kColumns][kQueries] = {}, sums[kQueries] = {};
-  fetch(layer.q + at * layer.width, query, kQueries, layer.steps, layer.width, q);
-  for (std::int64_t key = 0; key < query + kQueries && key < layer.steps; key += kKeys) {
-    __syncthreads();
-    fetch(layer.k + at * layer.width, key, kKeys, layer.steps, layer.width, k);
-    fetch(layer.v + at * layer.value_width, key, kKeys, layer.steps, layer.value_width, v);
-    __syncthreads();
-    score(layer, layer.g + at, layer.top + at, query, key, q, k, scores);
-    __syncthreads();
-    for (int s = 0; s < kKeys; ++s)
-      for (int row = 0; row < kQueries; ++row) {
-        const float weight = scores[row * kKeys + s];
-        sums[row] += weight;
-        for (int c = 0; c < kColumns; ++c) {
-          const std::int64_t column = threadIdx.x + c * kMlstmThreads;
-          if (column < layer.value_width) result[c][row] += weight * v[s * (layer.value_width + 1) + column];
-        }
-      }
-  }
-  for (int row = 0; row < kQueries && query + row < layer.steps; ++row) {
-    const float scale = 1.0f / (fmaxf(fabsf(sums[row]), layer.bound[at + query + row]) + layer.eps);
-    for (int c = 0; c < kColumns; ++c) {
-      const std::int64_t column = threadIdx.x + c * kMlstmThreads;
-      if (column < layer.value_width)
-        layer.output[(at + query + row) * layer.value_width + column] = result[c][row] * scale;
+  float* q = shared.take<float>(kSlice * kStride);
+  float* k = shared.take<float>(kSlice * kStride);
+  float* v = shared.take<float>(kTile * kStride);
+  float* scores = shared.take<float>(kTile * kStride);
+  // The last queries have most earlier positions: they begin first.
+  const std::int64_t at = std::int64_t{blockIdx.y} * layer.steps,
+                     query = std::int64_t{gridDim.x - 1 - blockIdx.x} * kTile;
+  const int top = static_cast<int>(threadIdx.x) / kAcross * 4,
+            side = static_cast<int>(threadIdx.x) % kAcross * 4;
+  float result[kSquares][4][4] = {}, sums[4] = {};
+  for (std::int64_t key = 0; key <= query; key += kTile) {
+    score(layer, at, query, key, q, k, scores, sums);
+#pragma unroll
+    for (int c = 0; c < kSquares; ++c) {
+      if (c * kTile >= layer.value_width) continue;
+      __syncthreads();
+      fetch(layer.v + at * layer.value_width, key, layer.steps, c * kTile, layer.value_width, v);
+      __syncthreads();
+      multiply(result[c], scores, v, kTile, top, side);
     }
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    for (int step = kAcross / 2; step > 0; step /= 2) sums[i] += __shfl_xor_sync(kAll, sums[i], step);
+    const std::int64_t t = at + query + top + i;
+    if (query + top + i >= layer.steps) continue;
+    const float scale = 1.0f / (fmaxf(fabsf(sums[i]), layer.bound[t]) + layer.eps);
+#pragma unroll
+    for (int c = 0; c < kSquares; ++c)
+      for (int j = 0; j < 4; ++j) {
+        const std::int64_t column = c * kTile + side + j;
+        if (column < layer.value_width)
+          layer.output[t * layer.value_width + column] = result[c][i][j] * scale;
+      }
   }
 }
 
@@ -114,20 +163,18 @@ __global__ void __launch_bounds__(kMlstmThreads) mlstm_kernel(Mlstm layer) {
 void mlstm(const Mlstm& layer, void* given) {
   if (layer.heads == 0 || layer.steps == 0 || layer.value_width == 0) return;
   const auto stream = static_cast<Stream>(given);
-  const auto width = static_cast<std::size_t>(layer.width) + 1,
-             value_width = static_cast<std::size_t>(layer.value_width) + 1;
-  const std::size_t bytes = shared_bytes<float>(kQueries * width) + shared_bytes<float>(kKeys * width) +
-                            shared_bytes<float>(kKeys * value_width) + shared_bytes<float>(kQueries * kKeys);
   const auto heads = static_cast<unsigned>(layer.heads);
-  const dim3 grid{static_cast<unsigned>((layer.steps + kQueries - 1) / kQueries), heads, 1},
+  const dim3 grid{static_cast<unsigned>((layer.steps + kTile - 1) / kTile), heads, 1},
       block{kMlstmThreads, 1, 1};
+  const std::int64_t squares = (layer.value_width + kTile - 1) / kTile;
   launch(gates_kernel, dim3{heads, 1, 1}, dim3{kWarp, 1, 1}, 0, stream, layer);
-  if (layer.value_width <= kMlstmThreads)
-    launch(mlstm_kernel<1>, grid, block, bytes, stream, layer);
-  else if (layer.value_width <= 2 * kMlstmThreads)
-    launch(mlstm_kernel<2>, grid, block, bytes, stream, layer);
-  else
-    launch(mlstm_kernel<4>, grid, block, bytes, stream, layer);
+  const auto run = [&](auto kernel) { launch(kernel, grid, block, mlstm_shared_bytes(), stream, layer); };
+  if (squares <= 1) return run(mlstm_kernel<1>);
+  if (squares <= 2) return run(mlstm_kernel<2>);
+  if (squares <= 3) return run(mlstm_kernel<3>);
+  if (squares <= 4) return run(mlstm_kernel<4>);
+  if (squares <= 6) return run(mlstm_kernel<6>);
+  run(mlstm_kernel<8>);
 }
 
 }  // namespace pollard::kernels::cuda

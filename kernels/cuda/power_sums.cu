@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows: one warp each, lane l adds elements l, l + 32, ..., then the lanes' sums meet in a tree. Columns: one thread each adds
-// a chunk of rows, then the chunks' sums in their order.
+// A block reads a tile of the weight once: each thread keeps the sums of its columns, and after every row the lanes' sums meet
+// in a tree. Then rows are added over the tiles beside each other, columns over those below each other, in their order.
 #include "kernels/cuda/power_sums.h"
 
 #include "kernels/cuda/dialect.cuh"
@@ -8,62 +8,84 @@
 namespace pollard::kernels::cuda {
 namespace {
 
-constexpr unsigned kSumThreads = 128;
-constexpr std::int64_t kChunk = 64;  // rows
+constexpr unsigned kSumThreads = 128, kSumWarps = kSumThreads / kWarp;
+constexpr int kColumnsAThread = 4, kRowsAtOnce = 4;
+constexpr std::int64_t kTileRows = 64, kTileColumns = kSumThreads * kColumnsAThread;
 
 __device__ inline double raised(float w, int power) {
   const double x = w;
   return power == 2 ? x * x : (x < 0 ? -x : x);
 }
 
-__global__ void __launch_bounds__(kSumThreads) row_kernel(PowerSums weight) {
-  const std::int64_t row = std::int64_t{blockIdx.x} * (kSumThreads / kWarp) + threadIdx.x / kWarp;
-  if (row >= weight.rows) return;  // a whole warp
-  double sum = 0;
-  for (std::int64_t i = threadIdx.x % kWarp; i < weight.length; i += kWarp)
-    sum += raised(weight.data[row * weight.length + i], weight.power);
-  sum = warp_sum(sum);
-  if (threadIdx.x % kWarp == 0) weight.row_sums[row] = sum;
+/// partial: rows' sums [tiles across, rows], then columns' sums [tiles down, length].
+__global__ void __launch_bounds__(kSumThreads) tile_kernel(PowerSums weight) {
+  const std::int64_t column = blockIdx.x * kTileColumns + threadIdx.x, first = blockIdx.y * kTileRows;
+  const std::int64_t last = first + kTileRows < weight.rows ? first + kTileRows : weight.rows;
+  const unsigned warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+  SharedMemory shared;
+  double* warps = shared.take<double>(kSumWarps * kTileRows);
+  double columns[kColumnsAThread] = {};
+  for (std::int64_t row = first; row < last; row += kRowsAtOnce) {
+    float w[kRowsAtOnce][kColumnsAThread];
+    for (int r = 0; r < kRowsAtOnce; ++r)
+      for (int c = 0; c < kColumnsAThread; ++c) {
+        const std::int64_t at = column + c * kSumThreads;
+        w[r][c] = row + r < last && at < weight.length ? weight.data[(row + r) * weight.length + at] : 0.0f;
+      }
+    for (int r = 0; r < kRowsAtOnce; ++r) {
+      double sum = 0;
+      for (int c = 0; c < kColumnsAThread; ++c) {
+        const double x = raised(w[r][c], weight.power);
+        columns[c] += x;
+        sum += x;
+      }
+      sum = warp_sum(sum);
+      if (lane == 0 && row + r < last) warps[warp * kTileRows + (row + r - first)] = sum;
+    }
+  }
+  __syncthreads();
+  for (std::int64_t row = first + threadIdx.x; row < last; row += kSumThreads) {
+    double sum = 0;
+    for (unsigned w = 0; w < kSumWarps; ++w) sum += warps[w * kTileRows + (row - first)];
+    weight.partial[blockIdx.x * weight.rows + row] = sum;
+  }
+  double* below = weight.partial + gridDim.x * weight.rows + blockIdx.y * weight.length;
+  for (int c = 0; c < kColumnsAThread; ++c)
+    if (column + c * kSumThreads < weight.length) below[column + c * kSumThreads] = columns[c];
 }
 
-__global__ void __launch_bounds__(kSumThreads) chunk_kernel(PowerSums weight) {
-  const std::int64_t column = std::int64_t{blockIdx.x} * kSumThreads + threadIdx.x,
-                     first = blockIdx.y * kChunk;
-  if (column >= weight.length) return;
-  const std::int64_t last = first + kChunk < weight.rows ? first + kChunk : weight.rows;
+/// sums[i] = the i-th of every one of `parts` lists of `count`.
+__global__ void __launch_bounds__(kSumThreads)
+    join_kernel(const double* lists, std::int64_t parts, std::int64_t count, double* sums) {
+  const std::int64_t i = std::int64_t{blockIdx.x} * kSumThreads + threadIdx.x;
+  if (i >= count) return;
   double sum = 0;
-  for (std::int64_t row = first; row < last; ++row)
-    sum += raised(weight.data[row * weight.length + column], weight.power);
-  weight.partial_sums[blockIdx.y * weight.length + column] = sum;
+  for (std::int64_t part = 0; part < parts; ++part) sum += lists[part * count + i];
+  sums[i] = sum;
 }
 
-__global__ void __launch_bounds__(kSumThreads) column_kernel(PowerSums weight, std::int64_t chunks) {
-  const std::int64_t column = std::int64_t{blockIdx.x} * kSumThreads + threadIdx.x;
-  if (column >= weight.length) return;
-  double sum = 0;
-  for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
-    sum += weight.partial_sums[chunk * weight.length + column];
-  weight.column_sums[column] = sum;
-}
-
-unsigned blocks_for(std::int64_t items, std::int64_t a_block) {
-  return static_cast<unsigned>((items + a_block - 1) / a_block);
+unsigned pieces(std::int64_t items, std::int64_t a_piece) {
+  return static_cast<unsigned>((items + a_piece - 1) / a_piece);
 }
 
 }  // namespace
 
-std::int64_t row_chunks(std::int64_t rows) { return (rows + kChunk - 1) / kChunk; }
+std::int64_t partial_sums(std::int64_t rows, std::int64_t length) {
+  return rows * pieces(length, kTileColumns) + length * pieces(rows, kTileRows);
+}
 
 void power_sums(const PowerSums& weight, void* given) {
   if (weight.rows == 0 || weight.length == 0) return;
   const auto stream = static_cast<Stream>(given);
-  const dim3 block{kSumThreads, 1, 1};
-  launch(row_kernel, dim3{blocks_for(weight.rows, kSumThreads / kWarp), 1, 1}, block, 0, stream, weight);
+  const dim3 block{kSumThreads, 1, 1},
+      tiles{pieces(weight.length, kTileColumns), pieces(weight.rows, kTileRows), 1};
+  launch(tile_kernel, tiles, block, shared_bytes<double>(kSumWarps * kTileRows), stream, weight);
+  launch(join_kernel, dim3{pieces(weight.rows, kSumThreads), 1, 1}, block, 0, stream,
+         static_cast<const double*>(weight.partial), std::int64_t{tiles.x}, weight.rows, weight.row_sums);
   if (!weight.column_sums) return;
-  const std::int64_t chunks = row_chunks(weight.rows);
-  const unsigned columns = blocks_for(weight.length, kSumThreads);
-  launch(chunk_kernel, dim3{columns, static_cast<unsigned>(chunks), 1}, block, 0, stream, weight);
-  launch(column_kernel, dim3{columns, 1, 1}, block, 0, stream, weight, chunks);
+  launch(join_kernel, dim3{pieces(weight.length, kSumThreads), 1, 1}, block, 0, stream,
+         static_cast<const double*>(weight.partial) + tiles.x * weight.rows, std::int64_t{tiles.y},
+         weight.length, weight.column_sums);
 }
 
 }  // namespace pollard::kernels::cuda

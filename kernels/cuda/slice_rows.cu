@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One block an output row. Neighbouring threads write neighbouring words; half of the columns still lie in nearly all of the
-// row's sectors, so the time is that of reading the rows and writing the result.
+// A block makes kSliceRows rows of the result, so that a column's number is read once for all of them and as many loads are
+// under way. Neighbouring threads write neighbouring words; half of the columns still lie in nearly all of the rows' sectors,
+// so the time is that of reading the rows and writing the result.
 #include "kernels/cuda/slice_rows.h"
 
 #include "kernels/cuda/dialect.cuh"
@@ -8,18 +9,29 @@
 namespace pollard::kernels::cuda {
 namespace {
 
-constexpr unsigned kSliceThreads = 128;
+constexpr unsigned kSliceThreads = 256;
+constexpr int kSliceRows = 8;
 
-/// Word w of the row's kept units, of which each has `words`.
+/// Word w of the rows' kept units, of which each has `words`.
 template <class Word>
 __global__ void __launch_bounds__(kSliceThreads) slice_kernel(SliceRows slice) {
-  const std::int64_t row = blockIdx.x, words = slice.unit / static_cast<std::int64_t>(sizeof(Word));
-  const std::int64_t from = slice.rows ? slice.rows[row] : row;
-  const Word* input = reinterpret_cast<const Word*>(slice.input) + from * slice.input_columns * words;
-  Word* output = reinterpret_cast<Word*>(slice.output) + row * slice.column_count * words;
-  for (std::int64_t w = threadIdx.x; w < slice.column_count * words; w += kSliceThreads) {
-    const std::int64_t column = slice.columns ? slice.columns[w / words] : w / words;
-    output[w] = input[column * words + w % words];
+  const std::int64_t words = slice.unit / static_cast<std::int64_t>(sizeof(Word)),
+                     width = slice.column_count * words, first = std::int64_t{blockIdx.x} * kSliceRows;
+  const Word* input[kSliceRows];
+  for (int r = 0; r < kSliceRows; ++r) {
+    const std::int64_t row = first + r < slice.row_count ? first + r : slice.row_count - 1;
+    input[r] = reinterpret_cast<const Word*>(slice.input) +
+               (slice.rows ? slice.rows[row] : row) * slice.input_columns * words;
+  }
+  Word* output = reinterpret_cast<Word*>(slice.output) + first * width;
+  for (std::int64_t w = std::int64_t{blockIdx.y} * kSliceThreads + threadIdx.x; w < width;
+       w += std::int64_t{gridDim.y} * kSliceThreads) {
+    const std::int64_t unit = words == 1 ? w : w / words, column = slice.columns ? slice.columns[unit] : unit,
+                       from = column * words + (w - unit * words);
+    Word moved[kSliceRows];
+    for (int r = 0; r < kSliceRows; ++r) moved[r] = input[r][from];
+    for (int r = 0; r < kSliceRows; ++r)
+      if (first + r < slice.row_count) output[r * width + w] = moved[r];
   }
 }
 
@@ -30,16 +42,25 @@ bool divides(const SliceRows& slice) {
   return slice.unit % static_cast<std::int64_t>(sizeof(Word)) == 0 && address % sizeof(Word) == 0;
 }
 
+template <class Word>
+void launch_slice(const SliceRows& slice, Stream stream) {
+  const std::int64_t width = slice.column_count * (slice.unit / static_cast<std::int64_t>(sizeof(Word))),
+                     pieces = (width + kSliceThreads - 1) / kSliceThreads;
+  constexpr std::int64_t kMostPieces = 4;  // beside each other; wider rows are gone over again
+  launch(slice_kernel<Word>,
+         dim3{static_cast<unsigned>((slice.row_count + kSliceRows - 1) / kSliceRows),
+              static_cast<unsigned>(pieces < kMostPieces ? pieces : kMostPieces), 1},
+         dim3{kSliceThreads, 1, 1}, 0, stream, slice);
+}
+
 }  // namespace
 
 void slice_rows(const SliceRows& slice, void* given) {
   if (slice.row_count == 0 || slice.column_count == 0) return;
   const auto stream = static_cast<Stream>(given);
-  const dim3 grid{static_cast<unsigned>(slice.row_count), 1, 1}, block{kSliceThreads, 1, 1};
-  if (divides<float4>(slice)) return launch(slice_kernel<float4>, grid, block, 0, stream, slice);
-  if (divides<std::uint32_t>(slice))
-    return launch(slice_kernel<std::uint32_t>, grid, block, 0, stream, slice);
-  launch(slice_kernel<unsigned char>, grid, block, 0, stream, slice);
+  if (divides<float4>(slice)) return launch_slice<float4>(slice, stream);
+  if (divides<std::uint32_t>(slice)) return launch_slice<std::uint32_t>(slice, stream);
+  launch_slice<unsigned char>(slice, stream);
 }
 
 }  // namespace pollard::kernels::cuda

@@ -32,18 +32,20 @@ std::span<const LoweringRule> lowering_rules() {
       {"operators", "pollard's own operators are written out, so that other rules see what they are made of",
        write_out_operators},
       {"filled-memory", "what is written into fresh memory without looking at an input is computed once",
-       fold_filled_memory},
-      {"functional", "in-place ops become ordinary ones where nothing else sees the memory", make_functional},
+       fold_filled_memory, true},
+      {"functional", "in-place ops become ordinary ones where nothing else sees the memory", make_functional,
+       true},
       {"identities", "dropout, conversions to the same type and other ops that change nothing go",
-       drop_identities},
-      {"constants", "what depends on weights and numbers alone is computed once", fold_constants},
-      {"batch-norms", "batch norms move into the weights of the layer before", fold_batch_norms},
-      {"gelu", "GELU written out in elementary ops becomes one op", recognise_gelu},
+       drop_identities, true},
+      {"constants", "what depends on weights and numbers alone is computed once", fold_constants, true},
+      {"batch-norms", "batch norms move into the weights of the layer before", fold_batch_norms, true},
+      {"gelu", "GELU written out in elementary ops becomes one op", recognise_gelu, true},
       {"pack-convolutions", "convolutions run in oneDNN on weights packed once", pack_convolutions},
       {"pack-linears", "linear layers run in oneDNN on weights packed once", pack_linears},
       {"pack-lstms", "LSTM layers run in pollard's own kernel on weights packed once", pack_lstms},
       {"scan-maps", "two LSTM layers along a map's columns and rows read it where it lies", scan_maps},
-      {"fuse-mlstms", "the mLSTM's parallel form runs in one kernel that stores no scores", fuse_mlstms},
+      {"fuse-mlstms", "the mLSTM's parallel form runs in one kernel that stores no scores", fuse_mlstms,
+       true},
       {"fuse-activations", "activations are computed where the layer before writes its result",
        fuse_activations},
       {"fuse-sums", "residual sums are computed where the layer before writes its result", fuse_sums},
@@ -60,7 +62,7 @@ Lowered lower(const graph::Program& program, const Weights& weights, const Lower
   for (const LoweringRule& rule : lowering_rules()) {
     // Where ops write to shared memory, the moment a value is read matters: nothing may move.
     if (!works_on_memory(rule) && std::ranges::any_of(l.program.ops, graph::writes)) break;
-    if (options.without.contains(rule.name)) continue;
+    if (options.without.contains(rule.name) || (options.device == at::kCUDA && !rule.on_cuda)) continue;
     const std::size_t places = rule.apply(l);
     l.settle();
     if (places > 0) out.applied.push_back({rule.name, places});

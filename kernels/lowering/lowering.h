@@ -21,6 +21,7 @@ struct LoweringRule {
   std::string_view name;            ///< what switches it off: "pack-linear"
   std::string_view what;            ///< one line for people
   std::size_t (*apply)(Lowering&);  ///< returns how many places it changed
+  bool on_cuda = false;             ///< runs for CUDA devices too, not for CPUs alone
 };
 
 /// All rules, in the order they run.
@@ -31,13 +32,17 @@ struct LoweringOptions {
   /// Linear layers with fewer multiply-accumulates stay LibTorch's: what a call of oneDNN costs beside its arithmetic is
   /// then more than packing saves (measured: 768 x 768 at one row).
   std::int64_t fewest_macs = std::int64_t{1} << 21;
+  /// Where it will run. Weights are given on a CPU all the same; who runs it moves them (convert).
+  at::DeviceType device = at::kCPU;
 };
 
-/// A program made for one purpose: fast inference on a CPU in single precision, with these very weights.
+/// A program made for one purpose: fast inference in single precision on one kind of device, with these very weights. On a CPU:
 ///
 ///     conv2d -> batch_norm -> relu                        one oneDNN call with folded, packed weights
 ///     linear -> mul, pow, add, tanh, ... (GELU)           one oneDNN call
 ///     transpose -> lstm, lstm, cat                        one call of pollard's own kernel
+///
+/// On a CUDA device constants and batch norms are folded, GELU and the mLSTM recognised; layers stay LibTorch's.
 ///
 /// It computes what the original computes up to the rounding of sums in another order. Weights are copied, folded and
 /// packed: what the original still needs stays shared, the rest is the lowered program's own. Sizes may change where

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "kernels/cuda_operators.h"
+
 #if defined(__x86_64__) && !defined(__clang__)
 #include <immintrin.h>
 #endif
@@ -142,12 +144,13 @@ void check_shapes(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
 at::Tensor mlstm(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& i,
                  const at::Tensor& f, double eps) {
   check_shapes(q, k, v, i, f);
-  bool fused = q.numel() > 0 && v.numel() > 0;
+  bool plain = q.numel() > 0 && v.numel() > 0;
   for (const at::Tensor& t : {q, k, v, i, f})
-    fused = fused && t.is_cpu() && t.scalar_type() == at::kFloat &&
+    plain = plain && t.device() == q.device() && t.scalar_type() == at::kFloat &&
             !(at::GradMode::is_enabled() && t.requires_grad());
-  return fused ? run_fused(instruction_sets().front(), q, k, v, i, f, eps)
-               : mlstm_by_aten(q, k, v, i, f, eps);
+  if (plain && q.is_cpu()) return run_fused(instruction_sets().front(), q, k, v, i, f, eps);
+  if (plain && q.is_cuda() && v.size(3) <= cuda::kWidestMlstm) return cuda::mlstm(q, k, v, i, f, eps);
+  return mlstm_by_aten(q, k, v, i, f, eps);
 }
 
 }  // namespace

@@ -16,8 +16,8 @@ namespace pollard::kernels {
 ///
 ///     pollard::mlstm(Tensor q, Tensor k, Tensor v, Tensor i, Tensor f, float eps) -> Tensor
 ///
-/// Single precision on a CPU without gradients runs in a fused kernel that stores no S x S matrix; everything else in
-/// ATen's operators, differentiable.
+/// Single precision without gradients runs in a fused kernel that stores no S x S matrix, on CPUs and CUDA devices; everything
+/// else in ATen's operators, differentiable.
 at::Tensor mlstm_by_aten(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& i,
                          const at::Tensor& f, double eps);
 

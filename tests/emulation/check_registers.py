@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What nvcc makes of the CUDA kernels, without a GPU: no spills and no stack, on every architecture that is built.
+"""What nvcc makes of the CUDA kernels, without a GPU: no spills and no stack, on every architecture that is built, and how many
+blocks of the sizes that matter a multiprocessor holds at once.
 
     python check_registers.py NVCC ROOT FILE.cu...
 """
@@ -9,6 +10,25 @@ import sys
 
 nvcc, root, files = sys.argv[1], sys.argv[2], sys.argv[3:]
 architectures = ["80", "90"]
+# Kernel -> what it is launched for, threads a block, bytes of shared memory, blocks a multiprocessor must hold on sm_80 and sm_90.
+SIZES = {
+    "lstm_kernelILi8ELb1": [("H 48, 8 sequences", 64, 4 * 24 * 48 + 16 * 48 * 48, (3, 5)),
+                            ("H 96, 8 sequences", 96, 4 * 24 * 96 + 16 * 96 * 96, (1, 1))],
+    "lstm_kernelILi2ELb1": [("H 48, 2 sequences", 64, 4 * 6 * 48 + 16 * 48 * 48, (4, 5))],
+    "mlstm_kernelILi3": [("d 192", 256, 4 * 68 * (2 * 32 + 2 * 64), (1, 1))],
+    "tile_kernel": [("any", 128, 8 * 4 * 64, (12, 12))],
+    "slice_kernelIj": [("any", 256, 0, (2, 2))],
+}
+SHARED = {"80": 164 << 10, "90": 228 << 10}  # of a multiprocessor; a block takes one KiB more than it asks for
+
+
+def blocks_at_once(architecture, registers, threads, shared):
+    """CUDA C++ Programming Guide, compute capabilities: 65,536 registers in pieces of 256 a warp, 64 warps, 32 blocks."""
+    warps = -(-threads // 32)
+    of_registers = 65536 // (-(-registers * 32 // 256) * 256) // warps
+    return min(32, 64 // warps, of_registers, SHARED[architecture] // (shared + 1024))
+
+
 failed = False
 for file in files:
     generate = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in architectures]
@@ -23,5 +43,10 @@ for file in files:
     for name, architecture, stack, stores, loads, registers in kernels:
         bad = int(stack) + int(stores) + int(loads) > 0
         failed |= bad
+        for what, threads, shared, least in (s for part, rows in SIZES.items() if part in name for s in rows):
+            blocks = blocks_at_once(architecture, int(registers), threads, shared)
+            few = blocks < least[architectures.index(architecture)]
+            failed |= few
+            print(f"{'FAILED' if few else 'ok'} sm_{architecture} {what}: {blocks} blocks of {threads} threads at once")
         print(f"{'FAILED' if bad else 'ok'} sm_{architecture} {registers} registers, stack {stack}, spills {stores}/{loads}: {name}")
 sys.exit(1 if failed else 0)

@@ -169,6 +169,8 @@ class SharedMemory {
 
 using Stream = void*;
 
+inline std::size_t shared_limit() { return std::size_t{227} << 10; }
+
 /// Arguments are taken by value at the launch, as CUDA does.
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream /*stream*/,

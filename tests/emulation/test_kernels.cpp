@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every CUDA kernel on ragged sizes, in every order of threads and blocks: right, and the same bit for bit.
-#include <gtest/gtest.h>
+// Every CUDA kernel on ragged sizes, in every order of threads and blocks or on a GPU: right, and the same bit for bit.
+#include "tests/emulation/backend.h"
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <random>
-#include <vector>
-
-#include "tests/emulation/emulator.h"
 
 #include "kernels/cuda/lstm.h"
 #include "kernels/cuda/mlstm.h"
 #include "kernels/cuda/power_sums.h"
 #include "kernels/cuda/slice_rows.h"
-#include "tests/emulation/reports.h"
 
 namespace pollard::kernels::cuda {
 namespace {
@@ -30,24 +25,6 @@ Floats random(Index count, unsigned seed, float scale = 1) {
   Floats out(size(count));
   for (float& x : out) x = normal(generator);
   return out;
-}
-
-/// Runs `compute` under several schedules; results must be equal bit for bit and no sanitizer may speak.
-template <class Compute>
-auto on_every_schedule(Compute&& compute) {
-  const emulation::Options before = emulation::options();
-  const int reports = emulation::sanitizer_reports();
-  const auto first = compute();
-  // A race is found on any schedule, so the slow sanitizer needs no second one.
-  const std::uint64_t last = emulation::build() == emulation::Build::ThreadSanitizer ? 0 : 5;
-  for (std::uint64_t seed = 1; seed <= last; ++seed) {
-    emulation::options().seed = seed;
-    const auto again = compute();
-    EXPECT_EQ(std::memcmp(again.data(), first.data(), first.size() * sizeof first[0]), 0) << "seed " << seed;
-  }
-  emulation::options() = before;
-  EXPECT_EQ(emulation::sanitizer_reports(), reports);
-  return first;
 }
 
 // LSTM ---------------------------------------------------------------------------------------------------------
@@ -80,6 +57,19 @@ void reference_sequence(const LstmRecurrence& l, Index sequence, Index direction
   }
 }
 
+/// [directions, 4 H, H] as the kernel takes it: [directions, rows, H, 4].
+Floats turned(const Floats& weights, Index hidden, Index directions) {
+  const Index rows = lstm_weight_rows(hidden);
+  Floats out(size(directions * rows * hidden * 4));
+  for (Index d = 0; d < directions; ++d)
+    for (Index g = 0; g < 4; ++g)
+      for (Index j = 0; j < hidden; ++j)
+        for (Index k = 0; k < hidden; ++k)
+          out[size(((d * rows + k) * hidden + j) * 4 + g)] =
+              weights[size(((d * 4 + g) * hidden + j) * hidden + k)];
+  return out;
+}
+
 class Lstm : public ::testing::TestWithParam<LstmCase> {};
 
 TEST_P(Lstm, ComputesTheRecurrence) {
@@ -87,14 +77,16 @@ TEST_P(Lstm, ComputesTheRecurrence) {
   const Index tokens = outer * inner * steps, width = directions * 4 * hidden, offset = 3,
               output_width = offset + directions * hidden;
   const Floats gates = random(tokens * width, 1), weights = random(width * hidden, 2, 0.3f);
-  LstmRecurrence layer{gates.data(), weights.data(), nullptr,    outer * inner, steps,
-                       inner,        hidden,         directions, output_width,  offset};
+  const Array<float> gates_there(gates), weights_there(turned(weights, hidden, directions));
+  LstmRecurrence layer{gates_there.data(), weights_there.data(), nullptr, outer * inner, steps, inner, hidden,
+                       directions,         output_width,         offset};
   const Floats got = on_every_schedule([&] {
-    Floats out(size(tokens * output_width), 0.0f);
+    const Array<float> out(Floats(size(tokens * output_width), 0.0f));
     layer.output = out.data();
     lstm_recurrence(layer, nullptr);
-    return out;
+    return out.values();
   });
+  layer.gates = gates.data(), layer.weight_hh = weights.data();
   std::vector<double> want(got.size(), 0.0);
   for (Index r = 0; r < outer * inner; ++r)
     for (Index d = 0; d < directions; ++d) reference_sequence(layer, r, d, want);
@@ -104,7 +96,14 @@ TEST_P(Lstm, ComputesTheRecurrence) {
 INSTANTIATE_TEST_SUITE_P(Ragged, Lstm,
                          ::testing::Values(LstmCase{1, 1, 1, 1, 1}, LstmCase{1, 5, 3, 7, 2},
                                            LstmCase{2, 3, 4, 33, 2}, LstmCase{5, 1, 2, 95, 1},
-                                           LstmCase{1, 2, 2, 113, 1}));  // 113: from L2
+                                           LstmCase{1, 2, 2, 117, 1},    // 117: weights from L2
+                                           LstmCase{520, 2, 2, 5, 1}));  // several sequences a thread
+
+#ifdef __CUDACC__  // for hours on the emulator
+INSTANTIATE_TEST_SUITE_P(OfSequencer2D, Lstm,
+                         ::testing::Values(LstmCase{8, 32, 32, 48, 2}, LstmCase{8, 16, 16, 96, 2},
+                                           LstmCase{256, 1, 32, 37, 2}, LstmCase{5, 9, 100, 256, 2}));
+#endif
 
 // mLSTM --------------------------------------------------------------------------------------------------------
 
@@ -151,16 +150,18 @@ TEST_P(MlstmOf, ComputesTheRecurrenceInParallel) {
                v = random(positions * value_width, 7), i = random(positions, 8);
   Floats f = random(positions, 9);
   for (float& x : f) x += 3;
-  Mlstm layer{q.data(), k.data(), v.data(), i.data(), f.data(), nullptr,     nullptr,
-              nullptr,  nullptr,  heads,    steps,    width,    value_width, 1e-6f};
+  const Array<float> q_there(q), k_there(k), v_there(v), i_there(i), f_there(f);
   const Floats got = on_every_schedule([&] {
-    Floats out(size(positions * value_width)), g(size(positions)), top(size(positions)),
+    const Array<float> out(size(positions * value_width)), g(size(positions)), top(size(positions)),
         bound(size(positions));
-    layer.output = out.data(), layer.g = g.data(), layer.top = top.data(), layer.bound = bound.data();
-    mlstm(layer, nullptr);
-    return out;
+    mlstm({q_there.data(), k_there.data(), v_there.data(), i_there.data(), f_there.data(), out.data(),
+           g.data(), top.data(), bound.data(), heads, steps, width, value_width, 1e-6f},
+          nullptr);
+    return out.values();
   });
-  const std::vector<double> want = reference_mlstm(layer);
+  const std::vector<double> want =
+      reference_mlstm({q.data(), k.data(), v.data(), i.data(), f.data(), nullptr, nullptr, nullptr, nullptr,
+                       heads, steps, width, value_width, 1e-6f});
   double most = 0;
   for (double x : want) most = std::max(most, std::fabs(x));
   for (std::size_t n = 0; n < got.size(); ++n) ASSERT_NEAR(got[n], want[n], 1e-4 * most) << n;
@@ -169,7 +170,14 @@ TEST_P(MlstmOf, ComputesTheRecurrenceInParallel) {
 INSTANTIATE_TEST_SUITE_P(Ragged, MlstmOf,
                          ::testing::Values(MlstmCase{1, 1, 1, 1}, MlstmCase{2, 7, 5, 3},
                                            MlstmCase{1, 33, 33, 7}, MlstmCase{1, 50, 7, 95},
-                                           MlstmCase{1, 17, 4, 150}, MlstmCase{1, 9, 3, 300}));
+                                           MlstmCase{1, 17, 4, 150}, MlstmCase{1, 9, 3, 300},
+                                           MlstmCase{1, 131, 35, 66}));
+
+#ifdef __CUDACC__
+INSTANTIATE_TEST_SUITE_P(OfVisionLstm, MlstmOf,
+                         ::testing::Values(MlstmCase{12, 196, 96, 96}, MlstmCase{8, 729, 192, 192},
+                                           MlstmCase{3, 301, 384, 384}, MlstmCase{2, 250, 129, 512}));
+#endif
 
 // Power sums ---------------------------------------------------------------------------------------------------
 
@@ -183,10 +191,11 @@ class PowerSumsOf : public ::testing::TestWithParam<MatrixCase> {};
 TEST_P(PowerSumsOf, RowsAndColumnsAreExact) {
   const auto [rows, length, power] = GetParam();
   const Floats data = random(rows * length, 3);
+  const Array<float> there(data);
   const std::vector<double> got = on_every_schedule([&] {
-    std::vector<double> sums(size(rows + length)), partial(size(row_chunks(rows) * length));
-    power_sums({data.data(), rows, length, power, sums.data(), sums.data() + rows, partial.data()}, nullptr);
-    return sums;
+    const Array<double> sums(size(rows + length)), partial(size(partial_sums(rows, length)));
+    power_sums({there.data(), rows, length, power, sums.data(), sums.data() + rows, partial.data()}, nullptr);
+    return sums.values();
   });
   std::vector<double> want(got.size(), 0.0);
   for (Index r = 0; r < rows; ++r)
@@ -202,12 +211,17 @@ INSTANTIATE_TEST_SUITE_P(Ragged, PowerSumsOf,
                          ::testing::Values(MatrixCase{1, 1, 1}, MatrixCase{7, 33, 2}, MatrixCase{33, 7, 1},
                                            MatrixCase{65, 95, 2}, MatrixCase{70, 130, 2}));
 
-TEST(PowerSumsOf, RowsAloneNeedNoOtherMemory) {
-  const Floats data{1, -2, 3, 4, -5, 6};
-  double sums[2] = {};
-  power_sums({data.data(), 2, 3, 1, sums, nullptr, nullptr}, nullptr);
-  EXPECT_EQ(sums[0], 6);
-  EXPECT_EQ(sums[1], 15);
+#ifdef __CUDACC__
+INSTANTIATE_TEST_SUITE_P(OfLayers, PowerSumsOf,
+                         ::testing::Values(MatrixCase{4096, 4096, 2}, MatrixCase{50257, 768, 1},
+                                           MatrixCase{2048, 4609, 2}));
+#endif
+
+TEST(PowerSumsOf, RowsAloneAreGivenWithoutColumns) {
+  const Array<float> data(Floats{1, -2, 3, 4, -5, 6});
+  const Array<double> sums(2), partial(size(partial_sums(2, 3)));
+  power_sums({data.data(), 2, 3, 1, sums.data(), nullptr, partial.data()}, nullptr);
+  EXPECT_EQ(sums.values(), (std::vector<double>{6, 15}));
 }
 
 // Slices -------------------------------------------------------------------------------------------------------
@@ -228,12 +242,14 @@ TEST_P(Slice, CopiesTheKeptRowsAndColumns) {
     if (c % 3 != 1) kept_columns.push_back(c);
   const auto row_count = static_cast<Index>(kept_rows.size()),
              column_count = static_cast<Index>(kept_columns.size());
+  const Array<unsigned char> there(input);
+  const Array<Index> rows_there(kept_rows), columns_there(kept_columns);
   const std::vector<unsigned char> got = on_every_schedule([&] {
-    std::vector<unsigned char> out(size(row_count * column_count * unit));
-    slice_rows({input.data(), out.data(), kept_rows.data(), kept_columns.data(), row_count, column_count,
+    const Array<unsigned char> out(size(row_count * column_count * unit));
+    slice_rows({there.data(), out.data(), rows_there.data(), columns_there.data(), row_count, column_count,
                 columns, unit},
                nullptr);
-    return out;
+    return out.values();
   });
   for (Index i = 0; i < row_count; ++i)
     for (Index j = 0; j < column_count; ++j)
@@ -246,13 +262,19 @@ INSTANTIATE_TEST_SUITE_P(Ragged, Slice,
                          ::testing::Values(SliceCase{1, 1, 4}, SliceCase{7, 33, 4}, SliceCase{3, 95, 2},
                                            SliceCase{5, 7, 36}, SliceCase{4, 150, 16}, SliceCase{2, 9, 1}));
 
+#ifdef __CUDACC__
+INSTANTIATE_TEST_SUITE_P(OfLayers, Slice,
+                         ::testing::Values(SliceCase{4096, 4096, 4}, SliceCase{512, 512, 36},
+                                           SliceCase{3072, 768, 2}));
+#endif
+
 TEST(Slice, WithoutIndicesEverythingIsKept) {
   const Floats data = random(35, 4);
-  Floats out(35);
-  slice_rows({reinterpret_cast<const unsigned char*>(data.data()),
+  const Array<float> there(data), out(35);
+  slice_rows({reinterpret_cast<const unsigned char*>(there.data()),
               reinterpret_cast<unsigned char*>(out.data()), nullptr, nullptr, 5, 7, 7, 4},
              nullptr);
-  EXPECT_EQ(out, data);
+  EXPECT_EQ(out.values(), data);
 }
 
 }  // namespace

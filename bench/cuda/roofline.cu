@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the CUDA kernels reach of the limits of the GPU they run on, both measured in this run: how fast it copies memory, and
+// how fast it multiplies and adds in single precision.
+//
+//     build/cuda/tests/gpu/cuda_roofline [REPEAT]
+//
+// A kernel's limit is the larger of the time its arithmetic takes at the measured rate and that of its least traffic (every
+// input read once, every output written once) at the speed of a copy. Median of REPEAT (20) runs after 3 others.
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <random>
+#include <vector>
+
+#include "kernels/cuda/lstm.h"
+#include "kernels/cuda/mlstm.h"
+#include "kernels/cuda/power_sums.h"
+#include "kernels/cuda/slice_rows.h"
+
+namespace {
+
+using namespace pollard::kernels::cuda;
+using Index = std::int64_t;
+
+void require(cudaError_t status) {
+  if (status == cudaSuccess) return;
+  std::fprintf(stderr, "%s\n", cudaGetErrorString(status));
+  std::exit(1);
+}
+
+template <class T>
+class Memory {
+ public:
+  explicit Memory(Index count) : count_(static_cast<std::size_t>(count)) {
+    require(cudaMalloc(&data_, bytes()));
+  }
+  explicit Memory(const std::vector<T>& values) : Memory(static_cast<Index>(values.size())) {
+    require(cudaMemcpy(data_, values.data(), bytes(), cudaMemcpyHostToDevice));
+  }
+  ~Memory() { cudaFree(data_); }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  T* data() const { return data_; }
+  std::size_t bytes() const { return count_ * sizeof(T); }
+
+ private:
+  T* data_ = nullptr;
+  std::size_t count_;
+};
+
+/// Numbers with a normal distribution, a million of them again and again.
+Memory<float>& random(Index count, float scale, std::vector<Memory<float>*>& keep) {
+  std::mt19937 generator(7);
+  std::normal_distribution<float> normal(0, scale);
+  std::vector<float> some(std::size_t{1} << 20), all(static_cast<std::size_t>(count));
+  for (float& x : some) x = normal(generator);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = some[i % some.size()];
+  keep.push_back(new Memory<float>(all));
+  return *keep.back();
+}
+
+int repeat = 20;
+
+double seconds(const std::function<void()>& work) {
+  cudaEvent_t start, stop;
+  require(cudaEventCreate(&start));
+  require(cudaEventCreate(&stop));
+  std::vector<double> times;
+  for (int run = -3; run < repeat; ++run) {
+    require(cudaEventRecord(start));
+    work();
+    require(cudaEventRecord(stop));
+    require(cudaEventSynchronize(stop));
+    float milliseconds = 0;
+    require(cudaEventElapsedTime(&milliseconds, start, stop));
+    if (run >= 0) times.push_back(milliseconds / 1000.0);
+  }
+  require(cudaGetLastError());
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
+__global__ void multiply_add(float* out, int rounds) {
+  float sums[16];
+  const float a = 1.0f + 1e-7f * static_cast<float>(threadIdx.x), b = 1e-3f * static_cast<float>(blockIdx.x);
+  for (int i = 0; i < 16; ++i) sums[i] = static_cast<float>(i);
+  for (int r = 0; r < rounds; ++r)
+    for (int i = 0; i < 16; ++i) sums[i] = sums[i] * a + b;
+  float sum = 0;
+  for (int i = 0; i < 16; ++i) sum += sums[i];
+  out[blockIdx.x * blockDim.x + threadIdx.x] = sum;
+}
+
+double copy_speed() {
+  const Memory<float> from(Index{1} << 28), to(Index{1} << 28);
+  require(cudaMemset(from.data(), 1, from.bytes()));
+  return 2.0 * static_cast<double>(from.bytes()) /
+         seconds([&] { cudaMemcpyAsync(to.data(), from.data(), from.bytes(), cudaMemcpyDeviceToDevice); });
+}
+
+double arithmetic_speed(int multiprocessors) {
+  constexpr int kThreads = 256, kRounds = 4096;
+  const int blocks = multiprocessors * 16;
+  const Memory<float> out(Index{blocks} * kThreads);
+  return 2.0 * 16 * kRounds * blocks * kThreads /
+         seconds([&] { multiply_add<<<blocks, kThreads>>>(out.data(), kRounds); });
+}
+
+struct Limits {
+  double bytes, operations;  ///< a second
+};
+
+void report(const Limits& limits, const char* what, double operations, double bytes, double time) {
+  const double arithmetic = operations / limits.operations, traffic = bytes / limits.bytes,
+               limit = std::max(arithmetic, traffic);
+  std::printf("%-52s %9.1f us %7.1f TF/s %7.0f GB/s  %-10s %5.1f %%\n", what, 1e6 * time,
+              operations / time / 1e12, bytes / time / 1e9, arithmetic > traffic ? "arithmetic" : "memory",
+              100 * limit / time);
+  std::fflush(stdout);
+}
+
+void lstm(const Limits& limits, Index images, Index side, Index hidden) {
+  std::vector<Memory<float>*> keep;
+  const Index tokens = images * side * side, width = 8 * hidden;
+  char what[128];
+  const Memory<float> output(tokens * 4 * hidden);
+  LstmRecurrence layer{random(tokens * width, 1, keep).data(),
+                       random(2 * lstm_weight_rows(hidden) * hidden * 4, 0.1f, keep).data(),
+                       output.data(),
+                       images * side,
+                       side,
+                       side,
+                       hidden,
+                       2,
+                       4 * hidden,
+                       0};
+  std::snprintf(what, sizeof what, "LSTM, columns of %lld x %lldx%lld, H %lld",
+                static_cast<long long>(images), static_cast<long long>(side), static_cast<long long>(side),
+                static_cast<long long>(hidden));
+  report(limits, what, static_cast<double>(tokens) * 2 * 8 * static_cast<double>(hidden * hidden),
+         4.0 * static_cast<double>(tokens) * static_cast<double>(width + 2 * hidden),
+         seconds([&] { lstm_recurrence(layer, nullptr); }));
+  for (Memory<float>* memory : keep) delete memory;
+}
+
+void mlstm(const Limits& limits, Index heads, Index steps, Index width) {
+  std::vector<Memory<float>*> keep;
+  const Index positions = heads * steps;
+  const Memory<float> output(positions * width), work(3 * positions);
+  Mlstm layer{random(positions * width, 1, keep).data(),
+              random(positions * width, 0.1f, keep).data(),
+              random(positions * width, 1, keep).data(),
+              random(positions, 1, keep).data(),
+              random(positions, 1, keep).data(),
+              output.data(),
+              work.data(),
+              work.data() + positions,
+              work.data() + 2 * positions,
+              heads,
+              steps,
+              width,
+              width,
+              1e-6f};
+  char what[128];
+  std::snprintf(what, sizeof what, "mLSTM, %lld heads, S %lld, d %lld", static_cast<long long>(heads),
+                static_cast<long long>(steps), static_cast<long long>(width));
+  const double pairs = static_cast<double>(steps) * static_cast<double>(steps + 1) / 2;
+  report(limits, what, static_cast<double>(heads) * pairs * 4 * static_cast<double>(width),
+         16.0 * static_cast<double>(positions * width), seconds([&] { mlstm(layer, nullptr); }));
+  for (Memory<float>* memory : keep) delete memory;
+}
+
+void sums(const Limits& limits, Index rows, Index length) {
+  std::vector<Memory<float>*> keep;
+  const Memory<double> out(rows + length), partial(partial_sums(rows, length));
+  const PowerSums weight{
+      random(rows * length, 1, keep).data(), rows, length, 2, out.data(), out.data() + rows, partial.data()};
+  char what[128];
+  std::snprintf(what, sizeof what, "squares of rows and columns, %lld x %lld", static_cast<long long>(rows),
+                static_cast<long long>(length));
+  report(limits, what, 0, 4.0 * static_cast<double>(rows * length),
+         seconds([&] { power_sums(weight, nullptr); }));
+  for (Memory<float>* memory : keep) delete memory;
+}
+
+void slices(const Limits& limits, Index rows, Index columns, Index unit) {
+  std::mt19937 generator(5);
+  const auto half = [&](Index count) {
+    std::vector<Index> kept;
+    for (Index i = 0; i < count; ++i)
+      if (generator() % 2 == 0) kept.push_back(i);
+    return kept;
+  };
+  const std::vector<Index> kept_rows = half(rows), kept_columns = half(columns);
+  const Memory<Index> row_numbers(kept_rows), column_numbers(kept_columns);
+  const auto row_count = static_cast<Index>(kept_rows.size()),
+             column_count = static_cast<Index>(kept_columns.size());
+  const Memory<unsigned char> input(rows * columns * unit), output(row_count * column_count * unit);
+  require(cudaMemset(input.data(), 1, input.bytes()));
+  const SliceRows slice{
+      input.data(), output.data(), row_numbers.data(), column_numbers.data(), row_count, column_count,
+      columns,      unit};
+  char what[128];
+  std::snprintf(what, sizeof what, "half of rows and columns, %lld x %lld x %lld bytes",
+                static_cast<long long>(rows), static_cast<long long>(columns), static_cast<long long>(unit));
+  // Sectors are 32 bytes: of smaller units nearly all of a kept row has to come.
+  const double read = unit >= 32 ? static_cast<double>(column_count) : static_cast<double>(columns);
+  report(
+      limits, what, 0,
+      static_cast<double>(row_count) * static_cast<double>(unit) * (read + static_cast<double>(column_count)),
+      seconds([&] { slice_rows(slice, nullptr); }));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc > 1) repeat = std::max(1, std::atoi(argv[1]));
+  cudaDeviceProp device;
+  require(cudaGetDeviceProperties(&device, 0));
+  const Limits limits{copy_speed(), arithmetic_speed(device.multiProcessorCount)};
+  std::printf("%s: copies %.0f GB/s (read and written), multiplies and adds %.1f TF/s in f32\n", device.name,
+              limits.bytes / 1e9, limits.operations / 1e12);
+  for (const Index images : {1, 8, 64, 256}) lstm(limits, images, 32, 48);
+  for (const Index images : {1, 64, 256}) lstm(limits, images, 16, 96);
+  lstm(limits, 64, 32, 37);
+  for (const Index width : {48, 96, 192, 384}) mlstm(limits, 64 * 4, 196, width);
+  mlstm(limits, 8, 3136, 96);
+  mlstm(limits, 4, 196, 192);
+  for (const Index rows : {1024, 4096, 16384}) sums(limits, rows, rows);
+  sums(limits, 512, 4608);
+  for (const Index unit : {2, 4, 36}) slices(limits, 8192, unit == 36 ? 2048 : 8192, unit);
+  slices(limits, 512, 512, 36);
+  return 0;
+}
