@@ -148,19 +148,21 @@ Captured capture(Network& network) {
 
   const MetaKernels meta_kernels;
   const OnMeta on_meta(network);
-  std::vector<graph::Program> traces;
+  Generaliser generaliser(fit, plan.symbols);
+  graph::CallSpec call;
   for (const auto& point : fit.points()) {
     Trace one = trace(network, meta_inputs(examples, plan, point, floating), names);
-    if (traces.empty()) out.program.call = call_spec(examples, one.result);
+    if (call.in_spec.empty()) call = call_spec(examples, one.result);
     for (auto& [source, tensor] : one.constants) out.weights.try_emplace(source, tensor);
-    traces.push_back(std::move(one.program));
+    generaliser.add(std::move(one.program));
   }
-  const graph::CallSpec call = std::move(out.program.call);
-  out.program = generalise(traces, fit, plan.symbols);
-  out.program.call = call;
+  out.program = generaliser.finish();
+  out.program.call = std::move(call);
   for (graph::Op& op : out.program.ops) drop_defaults(op);
   graph::remove_dead_ops(out.program);
   graph::check(out.program);
+  // A copy lies in memory in the order of its ops, which every later pass walks; what tracing left lies in between others'.
+  out.program = graph::Program(out.program);
   return out;
 }
 

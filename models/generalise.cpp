@@ -5,6 +5,8 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <unordered_map>
+#include <utility>
 
 #include "graph/error.h"
 
@@ -29,19 +31,42 @@ using Numbers = std::vector<std::int64_t>;
                    .help = help});
 }
 
-class Generaliser {
+/// What a later trace has of its own.
+struct Later {
+  Numbers sizes;                                     ///< of all values, one after the other
+  std::unordered_map<std::size_t, Numbers> strides;  ///< of values that are strided in the first trace
+  std::map<std::pair<std::size_t, std::size_t>, Arg>
+      arguments;  ///< by op and place, where they differ from the first's
+};
+
+}  // namespace
+
+class Generaliser::Impl {
  public:
-  Generaliser(const std::vector<Program>& traces, const PolynomialFit& fit,
-              const std::vector<SymbolSource>& symbols)
-      : traces_(traces), fit_(fit), symbols_(symbols), out_(traces.front()) {
+  Impl(const PolynomialFit& fit, const std::vector<SymbolSource>& symbols) : fit_(fit), symbols_(symbols) {
     for (const SymbolSource& source : symbols) names_.push_back(source.symbol.name);
   }
 
-  Program run() {
-    require_same_ops();
+  void add(Program trace) {
+    if (traces_++ == 0) {
+      out_ = std::move(trace);
+      std::size_t sizes = 0;
+      for (const Value& value : out_.values) {
+        first_size_.push_back(sizes);
+        sizes += value.shape.size();
+      }
+      return;
+    }
+    require_same_ops(trace);
+    later_.push_back(own_numbers(trace));
+  }
+
+  Program finish() {
+    POLLARD_CHECK(traces_ == fit_.points().size(), "one trace a point");
     for (std::size_t v = 0; v < out_.values.size(); ++v) merge_value(v);
     std::vector<Op> ops;
     std::swap(ops, out_.ops);
+    for (const Op& op : ops) op_names_.push_back(op.name);
     for (const SymbolSource& source : symbols_) {
       read_size(source);
       out_.symbols.push_back(source.symbol);
@@ -54,15 +79,28 @@ class Generaliser {
   }
 
  private:
-  void require_same_ops() const {
-    for (const Program& trace : traces_) {
-      for (std::size_t i = 0; i < std::min(trace.ops.size(), out_.ops.size()); ++i)
-        if (trace.ops[i].target != out_.ops[i].target || trace.ops[i].outputs != out_.ops[i].outputs)
-          refuse(out_.ops[i], "runs at one input size where another size runs " + trace.ops[i].target);
-      if (trace.ops.size() != out_.ops.size())
-        refuse(out_.ops.back(), "is followed by more ops at some input sizes than at others");
-      POLLARD_CHECK(trace.values.size() == out_.values.size(), "equal ops make equal values");
+  void require_same_ops(const Program& trace) const {
+    for (std::size_t i = 0; i < std::min(trace.ops.size(), out_.ops.size()); ++i)
+      if (trace.ops[i].target != out_.ops[i].target || trace.ops[i].outputs != out_.ops[i].outputs)
+        refuse(out_.ops[i], "runs at one input size where another size runs " + trace.ops[i].target);
+    if (trace.ops.size() != out_.ops.size())
+      refuse(out_.ops.back(), "is followed by more ops at some input sizes than at others");
+    POLLARD_CHECK(trace.values.size() == out_.values.size(), "equal ops make equal values");
+  }
+
+  Later own_numbers(const Program& trace) const {
+    Later own;
+    for (std::size_t v = 0; v < trace.values.size(); ++v) {
+      const Value &first = out_.values[v], &value = trace.values[v];
+      POLLARD_CHECK(value.shape.size() == first.shape.size(), "rank of " + first.name + " varies");
+      for (const Size& size : value.shape) own.sizes.push_back(size.hint);
+      if (!first.strides.empty()) own.strides.emplace(v, value.strides);
     }
+    for (std::size_t i = 0; i < trace.ops.size(); ++i)
+      for (std::size_t a = 0; a < trace.ops[i].args.size(); ++a)
+        if (!(trace.ops[i].args[a].arg == out_.ops[i].args[a].arg))
+          own.arguments.emplace(std::pair(i, a), trace.ops[i].args[a].arg);
+    return own;
   }
 
   /// Fits are asked for over and over with the same few tuples of numbers.
@@ -72,19 +110,19 @@ class Generaliser {
     return found->second;
   }
 
+  /// A number in the first trace, and what it is in the others.
   template <class Get>
-  Numbers collect(Get get) const {
-    Numbers out;
-    for (const Program& trace : traces_) out.push_back(get(trace));
+  Numbers collect(std::int64_t first, Get get) const {
+    Numbers out{first};
+    for (const Later& trace : later_) out.push_back(get(trace));
     return out;
   }
 
   void merge_value(std::size_t v) {
     Value& value = out_.values[v];
-    for (const Program& trace : traces_)
-      POLLARD_CHECK(trace.values[v].shape.size() == value.shape.size(), "rank of " + value.name + " varies");
     for (std::size_t d = 0; d < value.shape.size(); ++d) {
-      const auto& fit = polynomial(collect([&](const Program& t) { return t.values[v].shape[d].hint; }));
+      const auto& fit = polynomial(
+          collect(value.shape[d].hint, [&](const Later& t) { return t.sizes[first_size_[v] + d]; }));
       if (!fit)
         unexplained(v, d);
       else if (!fit->constant())
@@ -106,11 +144,12 @@ class Generaliser {
   void merge_strides(std::size_t v) {
     Value& value = out_.values[v];
     if (value.strides.empty()) return;
-    for (const Program& trace : traces_)
-      if (trace.values[v].strides.size() != value.strides.size()) return value.strides.clear();
+    for (const Later& trace : later_)
+      if (trace.strides.at(v).size() != value.strides.size()) return value.strides.clear();
     std::vector<std::string> expressions;
     for (std::size_t d = 0; d < value.strides.size(); ++d) {
-      const auto& fit = polynomial(collect([&](const Program& t) { return t.values[v].strides[d]; }));
+      const auto& fit =
+          polynomial(collect(value.strides[d], [&](const Later& t) { return t.strides.at(v)[d]; }));
       if (!fit) return value.strides.clear();
       expressions.push_back(fit->constant() ? "" : fit->to_string(names_));
     }
@@ -120,8 +159,12 @@ class Generaliser {
 
   void merge_arguments(Op& op, std::size_t index) {
     for (std::size_t a = 0; a < op.args.size(); ++a) {
-      std::vector<const Arg*> same;
-      for (const Program& trace : traces_) same.push_back(&trace.ops[index].args[a].arg);
+      std::vector<const Arg*> same{&op.args[a].arg};
+      for (const Later& trace : later_)
+        if (const auto own = trace.arguments.find({index, a}); own != trace.arguments.end())
+          same.push_back(&own->second);
+        else
+          same.push_back(&op.args[a].arg);
       op.args[a].arg = merge(same, op, op.args[a].name);
     }
   }
@@ -159,7 +202,7 @@ class Generaliser {
   std::string unique(const std::string& base) {
     if (taken_.empty()) {
       for (const Value& value : out_.values) taken_.insert(value.name);
-      for (const Op& op : traces_.front().ops) taken_.insert(op.name);
+      taken_.insert(op_names_.begin(), op_names_.end());
     }
     std::string name = base;
     for (int n = 1; !taken_.insert(name).second; ++n) name = base + "_" + std::to_string(n);
@@ -228,22 +271,24 @@ class Generaliser {
     return number < 0 ? binary("_operator.sub", left, -number, p) : binary("_operator.add", left, number, p);
   }
 
-  const std::vector<Program>& traces_;
   const PolynomialFit& fit_;
   const std::vector<SymbolSource>& symbols_;
   std::vector<std::string> names_;
-  Program out_;
+  Program out_;  ///< first the first trace
+  std::size_t traces_ = 0;
+  std::vector<std::size_t> first_size_;  ///< by value: where its sizes begin in Later::sizes
+  std::vector<Later> later_;
+  std::vector<std::string> op_names_;
   std::map<Numbers, std::optional<Polynomial>> fits_;
   std::map<std::map<Polynomial::Exponents, std::int64_t>, ValueId> computed_;
   std::set<std::string> taken_;
 };
 
-}  // namespace
+Generaliser::Generaliser(const PolynomialFit& fit, const std::vector<SymbolSource>& symbols)
+    : impl_(std::make_unique<Impl>(fit, symbols)) {}
+Generaliser::~Generaliser() = default;
 
-Program generalise(const std::vector<Program>& traces, const PolynomialFit& fit,
-                   const std::vector<SymbolSource>& symbols) {
-  POLLARD_CHECK(!traces.empty() && traces.size() == fit.points().size(), "one trace a point");
-  return Generaliser(traces, fit, symbols).run();
-}
+void Generaliser::add(Program trace) { impl_->add(std::move(trace)); }
+Program Generaliser::finish() { return impl_->finish(); }
 
 }  // namespace pollard::models
