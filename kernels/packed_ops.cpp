@@ -57,8 +57,11 @@ auto find_op(const char* name, const char* overload = "") {
 
 void check_operands(const at::Tensor& input, const at::Tensor& weight) {
   TORCH_CHECK_VALUE(weight.is_mkldnn(), "the weight is not packed");
-  TORCH_CHECK_VALUE(input.is_cpu() && input.scalar_type() == at::kFloat && input.layout() == at::kStrided,
-                    "packed layers take single precision on a CPU");
+  const at::ScalarType type = input.scalar_type();
+  TORCH_CHECK_VALUE(input.is_cpu() && (type == at::kFloat || type == at::kBFloat16) &&
+                        type == weight.scalar_type() && input.layout() == at::kStrided,
+                    "packed layers take f32 or bf16 on a CPU, what they were packed in; got ", type, " and ",
+                    weight.scalar_type());
 }
 
 at::Tensor packed_linear(const at::Tensor& input, const at::Tensor& weight,

@@ -19,7 +19,7 @@ namespace pollard::kernels {
 ///         activation(conv2d(input) + bias + other), input [N, C, H, W] in either layout
 ///     pollard::packed_conv2d_(..) writes its result into `other`
 ///
-/// Single precision, CPU, no gradients. `activation` is one of packed_activations(); with `other` only of
+/// f32 or bf16, as the weight was packed; CPU, no gradients. `activation` is one of packed_activations(); with `other` only of
 /// packed_sum_activations().
 struct ConvSizes {
   std::vector<std::int64_t> stride, padding, dilation;

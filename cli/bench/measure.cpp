@@ -36,11 +36,14 @@ std::int64_t bytes_of(const kernels::Weights& weights) {
 }
 
 void check_lowerable(std::optional<at::ScalarType> type, c10::Device device) {
-  if (device.is_cuda() || type.value_or(at::kFloat) == at::kFloat) return;
+  const at::ScalarType wanted = type.value_or(at::kFloat);
+  if (device.is_cuda() || wanted == at::kFloat || (wanted == at::kBFloat16 && kernels::multiplies_bf16()))
+    return;
   throw UserError({.code = "E0203",
                    .exit = Exit::Usage,
                    .subject = "--kernels",
-                   .message = "pollard's kernels for a CPU run single precision",
+                   .message = wanted == at::kBFloat16 ? "this CPU does not multiply bf16"
+                                                      : "pollard's kernels for a CPU run f32 and bf16",
                    .help = "use --kernels torch for other types"});
 }
 
@@ -50,7 +53,9 @@ graph::Program prepared(const graph::Program& program, kernels::Weights& weights
   graph::Program out = program;
   if (kernels == Kernels::Pollard) {
     check_lowerable(type, device);
-    kernels::Lowered lowered = kernels::lower(program, weights, {.device = device.type()});
+    kernels::Lowered lowered = kernels::lower(
+        program, weights,
+        {.device = device.type(), .type = device.is_cpu() ? type.value_or(at::kFloat) : at::kFloat});
     weights = std::move(lowered.weights);
     out = std::move(lowered.program);
   }

@@ -24,8 +24,8 @@ enum class Kernels : std::uint8_t { Torch, Pollard };
 /// One model ready to run at one shape and type on one device.
 class Contestant {
  public:
-  /// Throws UserError E0203 for Kernels::Pollard in another type than single precision on a CPU, E0415 when a run on a CUDA
-  /// device cannot be recorded.
+  /// Throws UserError E0203 for Kernels::Pollard on a CPU in another type than f32 and, where it multiplies that, bf16;
+  /// E0415 when a run on a CUDA device cannot be recorded.
   Contestant(const models::Model& model, const Shapes& shapes, std::optional<at::ScalarType> type,
              c10::Device device, std::uint64_t seed, Kernels kernels = Kernels::Torch);
   /// Seconds of one forward pass, until the device has finished.

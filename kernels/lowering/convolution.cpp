@@ -86,7 +86,7 @@ bool pack(Lowering& l, Op& op) {
   if (!input || !weight || !sizes || !l.is_float(*input) || l.value(*input).shape.size() != 4 ||
       weight->dim() != 4 || op.bool_or("transposed", false) || (bias && !l.float_constant(*bias)))
     return false;
-  const at::Tensor packed = pack_conv2d_weight(*weight, *sizes, l.value(*input).sizes());
+  const at::Tensor packed = pack_conv2d_weight(weight->to(l.options.type), *sizes, l.value(*input).sizes());
   const ValueId packed_id = l.add_constant(l.value(op.outputs[0]).name + ".packed", packed);
   op.target = "pollard.packed_conv2d.default";
   op.args = {{"input", *input},

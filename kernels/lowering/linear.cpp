@@ -79,8 +79,8 @@ bool pack(Lowering& l, std::size_t index) {
   const std::int64_t rows = l.value(layer->x).numel() / std::max<std::int64_t>(1, layer->weight.size(1));
   if (rows * layer->weight.numel() < l.options.fewest_macs) return false;
   Op& op = l.op(unflatten(l, index, *layer));
-  const ValueId packed =
-      l.add_constant(l.value(op.outputs[0]).name + ".packed", pack_linear_weight(layer->weight, rows));
+  const ValueId packed = l.add_constant(l.value(op.outputs[0]).name + ".packed",
+                                        pack_linear_weight(layer->weight.to(l.options.type), rows));
   op.target = "pollard.packed_linear.default";
   op.args = {{"input", layer->x},
              {"weight", packed},

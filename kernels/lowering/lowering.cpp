@@ -25,7 +25,20 @@ bool works_on_memory(const LoweringRule& rule) {
          rule.apply == write_out_operators;
 }
 
+bool applies(const LoweringRule& rule, const LoweringOptions& options) {
+  const bool here = options.device != at::kCUDA || rule.on_cuda;
+  return here && !options.without.contains(rule.name) && (options.type == at::kFloat || !rule.single_only);
+}
+
 }  // namespace
+
+bool multiplies_bf16() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") != 0;
+#else
+  return false;
+#endif
+}
 
 std::span<const LoweringRule> lowering_rules() {
   static constexpr auto kRules = std::to_array<LoweringRule>({
@@ -42,8 +55,10 @@ std::span<const LoweringRule> lowering_rules() {
       {"gelu", "GELU written out in elementary ops becomes one op", recognise_gelu, true},
       {"pack-convolutions", "convolutions run in oneDNN on weights packed once", pack_convolutions},
       {"pack-linears", "linear layers run in oneDNN on weights packed once", pack_linears},
-      {"pack-lstms", "LSTM layers run in pollard's own kernel on weights packed once", pack_lstms},
-      {"scan-maps", "two LSTM layers along a map's columns and rows read it where it lies", scan_maps},
+      {"pack-lstms", "LSTM layers run in pollard's own kernel on weights packed once", pack_lstms, false,
+       true},
+      {"scan-maps", "two LSTM layers along a map's columns and rows read it where it lies", scan_maps, false,
+       true},
       {"fuse-mlstms", "the mLSTM's parallel form runs in one kernel that stores no scores", fuse_mlstms,
        true},
       {"fuse-activations", "activations are computed where the layer before writes its result",
@@ -62,7 +77,7 @@ Lowered lower(const graph::Program& program, const Weights& weights, const Lower
   for (const LoweringRule& rule : lowering_rules()) {
     // Where ops write to shared memory, the moment a value is read matters: nothing may move.
     if (!works_on_memory(rule) && std::ranges::any_of(l.program.ops, graph::writes)) break;
-    if (options.without.contains(rule.name) || (options.device == at::kCUDA && !rule.on_cuda)) continue;
+    if (!applies(rule, options)) continue;
     const std::size_t places = rule.apply(l);
     l.settle();
     if (places > 0) out.applied.push_back({rule.name, places});

@@ -22,6 +22,7 @@ struct LoweringRule {
   std::string_view what;            ///< one line for people
   std::size_t (*apply)(Lowering&);  ///< returns how many places it changed
   bool on_cuda = false;             ///< runs for CUDA devices too, not for CPUs alone
+  bool single_only = false;         ///< its kernels know single precision alone
 };
 
 /// All rules, in the order they run.
@@ -34,9 +35,12 @@ struct LoweringOptions {
   std::int64_t fewest_macs = std::int64_t{1} << 21;
   /// Where it will run. Weights are given on a CPU all the same; who runs it moves them (convert).
   at::DeviceType device = at::kCPU;
+  /// f32, or on a CPU bf16: layers are packed in it, and the program is run with this RunOptions::compute_type. The program
+  /// and weights given are in single precision, so that folding rounds once.
+  at::ScalarType type = at::kFloat;
 };
 
-/// A program made for one purpose: fast inference in single precision on one kind of device, with these very weights. On a CPU:
+/// A program made for one purpose: fast inference in one type on one kind of device, with these very weights. On a CPU:
 ///
 ///     conv2d -> batch_norm -> relu                        one oneDNN call with folded, packed weights
 ///     linear -> mul, pow, add, tanh, ... (GELU)           one oneDNN call
@@ -60,5 +64,8 @@ struct Lowered {
 /// Lowers a program whose weights are single precision on a CPU; parts in other types, on other devices or with
 /// in-place ops on shared memory stay as they are. Throws UserError E0203 for a name in `without` that no rule has.
 Lowered lower(const graph::Program& program, const Weights& weights, const LoweringOptions& options = {});
+
+/// Whether this CPU multiplies bf16 by itself (AVX-512 BF16 or AMX): without, bf16 is slower than single precision.
+bool multiplies_bf16();
 
 }  // namespace pollard::kernels

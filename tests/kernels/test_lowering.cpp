@@ -283,5 +283,28 @@ TEST(PackedOps, KnowTheirActivations) {
   EXPECT_FALSE(is_packed_activation("softplus"));
 }
 
+TEST(LoweringTo, Bf16PacksLayersInItAndRoundsAsItDoes) {
+  if (!multiplies_bf16()) GTEST_SKIP() << "this CPU does not multiply bf16";
+  Block block = residual_block();
+  const graph::Program& program = block.b.program;
+  const Lowered lowered = lower(program, block.weights, {.fewest_macs = 0, .type = at::kBFloat16});
+  RunOptions exact, rounded;
+  exact.compute_type = at::kDouble;
+  rounded.compute_type = at::kBFloat16;
+  const at::Tensor want = Executor(program).run(block.weights, block.inputs, exact).at(0),
+                   got = Executor(lowered.program).run(lowered.weights, block.inputs, rounded).at(0);
+  EXPECT_EQ(got.scalar_type(), at::kBFloat16);
+  EXPECT_GT(std::ranges::count(targets(lowered.program), "packed_conv2d"), 0);
+  const double gap = got.to(at::kDouble).sub(want).abs().max().item<double>(),
+               scale = want.abs().max().item<double>();
+  EXPECT_LE(gap, 3e-2 * scale);
+  EXPECT_GT(gap, 1e-5 * scale);  // it was bf16
+}
+
+TEST(LoweringTo, Bf16LeavesToLibTorchWhatKnowsSinglePrecisionAlone) {
+  for (const LoweringRule& rule : lowering_rules())
+    EXPECT_EQ(rule.single_only, rule.name == "pack-lstms" || rule.name == "scan-maps") << rule.name;
+}
+
 }  // namespace
 }  // namespace pollard::kernels
