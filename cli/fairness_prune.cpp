@@ -11,6 +11,7 @@
 namespace pollard::cli {
 
 Outcome carry_out(const FairnessArguments& a, const AnalysedModel& m, pruning::Plan plan, Context& context) {
+  check_memory(m, plan.removal, true);
   Outcome out{.plan = std::move(plan), .plan_json = {}, .pruned = {}, .verification = {}};
   out.plan_json = pruning::to_json(out.plan, m.model, m.dependencies);
   out.pruned = pruning::prune(m.model, m.dependencies, out.plan.removal);

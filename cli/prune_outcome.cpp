@@ -10,7 +10,10 @@
 #include "cli/plan_report.h"
 #include "cli/ui/format.h"
 #include "cli/version.h"
+#include "graph/saturating.h"
 #include "models/io/checkpoint.h"
+#include "models/io/memory.h"
+#include "pruning/memory_needs.h"
 
 namespace pollard::cli {
 namespace {
@@ -25,6 +28,14 @@ double median_error(const pruning::RepairReport& report, double pruning::OpRepai
 }
 
 }  // namespace
+
+void check_memory(const AnalysedModel& original, const graph::Removal& removal, bool proof,
+                  const std::string& help) {
+  const auto needs = pruning::memory_needs(original.model.program, original.dependencies, removal);
+  models::io::require_memory(
+      static_cast<std::uint64_t>(proof ? graph::plus(needs.slices, needs.proof) : needs.slices),
+      original.path, help);
+}
 
 std::string provenance(const AnalysedModel& original, const Outcome& outcome) {
   Json json{{"schema", "pollard.provenance/1"},

@@ -22,6 +22,11 @@ struct Outcome {
   std::optional<pruning::RepairReport> repair;
 };
 
+/// Refuses (UserError E0504) a plan whose copies of the weights, and whose proof when there is to be one, cannot fit into
+/// memory: before any of it is taken. `help` is what to do about it; "" for the general advice.
+void check_memory(const AnalysedModel& original, const graph::Removal& removal, bool proof,
+                  const std::string& help = "");
+
 /// What a pruned file says of its origin, as JSON. No times and no paths: the same run gives the same bytes.
 std::string provenance(const AnalysedModel& original, const Outcome& outcome);
 

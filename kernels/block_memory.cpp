@@ -8,6 +8,7 @@
 #include <new>
 
 #include "kernels/huge_pages.h"
+#include "kernels/poison.h"
 
 namespace pollard::kernels {
 namespace {
@@ -20,6 +21,7 @@ constexpr std::size_t kWorthABlock = std::size_t{2} << 20;
 struct BlockMemory::Block {
   explicit Block(std::size_t bytes) : pages(rounded_up(bytes, kHugePage)) {
     if (!pages.data()) throw std::bad_alloc();
+    poison(pages.data(), pages.bytes());
   }
 
   HugePages pages;
@@ -37,11 +39,12 @@ at::Tensor BlockMemory::empty(at::IntArrayRef shape, at::ScalarType dtype) {
     return at::empty(shape, dtype);
   }
   if (!block_ || used_ + bytes > kBlock) {
-    block_ = std::make_shared<Block>(std::max(bytes, kBlock));
+    block_ = std::make_shared<Block>(std::max(bytes + kRedZone, kBlock));
     used_ = 0;
   }
   char* data = static_cast<char*>(block_->pages.data()) + used_;
-  used_ += bytes;
+  unpoison(data, bytes);
+  used_ += bytes + kRedZone;
   return at::from_blob(
       data, shape, [block = block_](void*) {}, at::TensorOptions().dtype(dtype));
 }

@@ -5,16 +5,23 @@
 
 #include <cstdint>
 
+#include "kernels/poison.h"
+
 namespace pollard::kernels {
 
 HugePages::HugePages(std::size_t bytes)
     : bytes_(bytes),
       mapping_(mmap(nullptr, length(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
-  if (data() && bytes_ >= kHugePage) madvise(data(), bytes_, MADV_HUGEPAGE);  // a hint; failure is fine
+  if (mapping_ == MAP_FAILED) return;
+  if (bytes_ >= kHugePage) madvise(data(), bytes_, MADV_HUGEPAGE);  // a hint; failure is fine
+  poison(mapping_, length());
+  unpoison(data(), bytes_);
 }
 
 HugePages::~HugePages() {
-  if (mapping_ != MAP_FAILED) munmap(mapping_, length());
+  if (mapping_ == MAP_FAILED) return;
+  unpoison(mapping_, length());  // the next mapping may lie here
+  munmap(mapping_, length());
 }
 
 void* HugePages::data() const {

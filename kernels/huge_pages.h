@@ -10,7 +10,8 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 constexpr std::size_t rounded_up(std::size_t bytes, std::size_t to) { return (bytes + to - 1) / to * to; }
 
 /// Memory of one's own, from the system and back to it, that begins where a huge page could; from the size of one on, huge
-/// pages are asked for. What lies before the data is never touched.
+/// pages are asked for. What lies around the data is never touched;
+/// there is always a page behind it.
 class HugePages {
  public:
   explicit HugePages(std::size_t bytes);

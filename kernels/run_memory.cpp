@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/huge_pages.h"
+#include "kernels/poison.h"
 
 namespace pollard::kernels {
 namespace {
@@ -35,6 +36,8 @@ class MemoryPool {
     const std::scoped_lock lock(mutex_);
     OwnPages pages = from_idle(bytes);
     if (!pages) pages = new_pages(bytes);
+    poison(pages->data(), pages->bytes());
+    unpoison(pages->data(), bytes);
     alive_ += pages->bytes();
     most_ = std::max(most_, alive_);
     while (!idle_.empty() && alive_ + kept_ > most_) drop(idle_.begin());  // oldest first
@@ -45,6 +48,7 @@ class MemoryPool {
     const std::scoped_lock lock(mutex_);
     alive_ -= pages->bytes();
     if (closed_) return;
+    poison(pages->data(), pages->bytes());
     kept_ += pages->bytes();
     idle_.push_back(std::move(pages));
   }

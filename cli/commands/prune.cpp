@@ -44,6 +44,9 @@ using Samples = std::optional<pruning::CalibrationSet>;
 const pruning::CalibrationSet* pointer_to(const Samples& samples) { return samples ? &*samples : nullptr; }
 
 Outcome shrink(const Options& options, const AnalysedModel& m, pruning::Plan plan, std::uint64_t seed) {
+  check_memory(m, plan.removal, !options.no_verify,
+               options.no_verify ? "prune from disk to disk: --stream"
+                                 : "skip the proof: --no-verify, or prune from disk to disk: --stream");
   Outcome out{.plan = std::move(plan), .plan_json = {}, .pruned = {}, .verification = {}};
   out.plan_json = pruning::to_json(out.plan, m.model, m.dependencies);
   out.pruned = pruning::prune(m.model, m.dependencies, out.plan.removal);

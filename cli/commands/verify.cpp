@@ -8,6 +8,8 @@
 #include "cli/model_input.h"
 #include "cli/plan_report.h"
 #include "models/io/json.h"
+#include "models/io/memory.h"
+#include "pruning/memory_needs.h"
 #include "pruning/plan.h"
 
 namespace pollard::cli {
@@ -43,6 +45,9 @@ Exit run_verify(const Options& options, Context& context) {
   const AnalysedModel m = load_and_analyse(options.original, options.input);
   const models::Model pruned = load_model(options.pruned, options.input);
   const pruning::Plan plan = pruning::plan_from_json(plan_text(options, pruned), m.model, m.dependencies);
+  models::io::require_memory(
+      static_cast<std::uint64_t>(pruning::memory_needs(m.model.program, m.dependencies, plan.removal).proof),
+      options.original);
   const pruning::Verification result = pruning::verify(
       m.model, pruned, m.dependencies, plan.removal,
       {.inputs = options.inputs, .seed = context.globals().seed, .tolerance = options.tolerance});

@@ -20,8 +20,10 @@ constexpr auto kEntries = std::to_array<ErrorEntry>({
      "The output, its folder or its disk is read-only or belongs to someone else.",
      "error[E0503] out.pt2: is read-only", "Change the permissions, or choose another place."},
     {"E0504", Exit::Environment, "out of memory",
-     "There is not enough memory for a tensor of the size the message names.",
-     "error[E0504] not enough memory for a tensor of 3.1 GiB",
+     "There is not enough memory for a tensor of the size the message names, or for what the work is known "
+     "to take: a "
+     "file and its weights, the copies and the proof of a pruned network.",
+     "error[E0504] model.pt2: needs 3.1 GiB of memory, 2.0 GiB are free",
      "Close other programs, or use a machine with more memory."},
     {"E0505", Exit::Environment, "log file cannot be written",
      "The file named by --log-file could not be created or opened for writing.",

@@ -61,7 +61,7 @@ bool fold(Lowering& l, std::size_t norm_index) {
   const at::Tensor folded = weight->to(at::kDouble).mul(affine->scale.reshape(along)).to(at::kFloat);
   at::Tensor shift = affine->shift;
   if (bias) shift = shift.add(bias->to(at::kDouble).mul(affine->scale));
-  const std::string& name = l.value(norm.outputs[0]).name;
+  const std::string name = l.value(norm.outputs[0]).name;
   Op replacement = *layer;
   replacement.outputs = {norm.outputs[0]};
   replacement.name = norm.name;

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <string>
 
 #include "graph/error.h"
 #include "graph/program_edit.h"
@@ -106,6 +108,13 @@ TEST(Lowering, AResidualBlockBecomesItsConvolutions) {
             (Targets{"contiguous", "packed_conv2d", "packed_conv2d", "packed_conv2d_"}));
   expect_same(block.b.program, block.weights, lowered, block.inputs);
   EXPECT_EQ(lowered.weights.size(), 5u);  // what was folded and packed is not kept twice
+  // Each is named after the value it helps to make: "lowered.bn1.bias".
+  std::set<std::string> values;
+  for (const graph::Value& value : lowered.program.values) values.insert(value.name);
+  for (const auto& [name, tensor] : lowered.weights) {
+    const std::size_t start = std::string("lowered.").size();
+    EXPECT_TRUE(values.contains(name.substr(start, name.rfind('.') - start))) << name;
+  }
 }
 
 TEST(Lowering, SaysWhatItDid) {

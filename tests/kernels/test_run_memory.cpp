@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "kernels/executor.h"
+#include "kernels/poison.h"
 #include "tests/kernels/support/program_builder.h"
 
 namespace pollard::kernels {
@@ -93,6 +94,27 @@ TEST(RunMemory, AnExecutorUsesTheSamePlacesForEveryRun) {
   }
   EXPECT_LE(places.size(), 2U);  // one for y and one for z, in turn
 }
+
+#ifdef POLLARD_ADDRESS_SANITIZER
+/// malloc's bytes are AddressSanitizer's to watch; those that are kept from run to run would look alive for ever.
+TEST(RunMemory, AddressSanitizerSeesWhatBelongsToNoTensor) {
+  const RunMemory memory;
+  const RunMemory::Scope scope(memory);
+  at::Tensor tensor = bytes(3 * kMiB - 100);
+  const auto* data = tensor.const_data_ptr<std::uint8_t>();
+  EXPECT_FALSE(poisoned(data));
+  EXPECT_FALSE(poisoned(data + 3 * kMiB - 101));
+  EXPECT_TRUE(poisoned(data + 3 * kMiB - 100));
+  EXPECT_TRUE(poisoned(data + 4 * kMiB));  // behind the last page
+  tensor.reset();
+  EXPECT_EQ(memory.idle(), 4U * kMiB);
+  EXPECT_TRUE(poisoned(data));
+  tensor = bytes(4 * kMiB);
+  EXPECT_EQ(tensor.const_data_ptr(), data);
+  EXPECT_FALSE(poisoned(data));
+  EXPECT_FALSE(poisoned(data + 4 * kMiB - 1));
+}
+#endif
 
 }  // namespace
 }  // namespace pollard::kernels
