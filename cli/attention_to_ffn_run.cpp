@@ -131,15 +131,7 @@ Exit run_attention_to_ffn(const AttentionArguments& a, Context& context) {
   }
   if (a.compared) a.compared(before, after, figures);
   if (context.json()) context.print_json(to_json(report, figures, a));
-  if (a.dry_run) {
-    context.report("dry run: nothing written");
-    return Exit::Ok;
-  }
-  context.report(fmt::format("wrote     {}  {} -> {}", a.out,
-                             format_bytes(static_cast<double>(file_size(a.in))),
-                             format_bytes(static_cast<double>(file_size(a.out)))));
-  context.next(fmt::format("pollard bench {} {}", a.in, a.out));
-  return Exit::Ok;
+  return close_run(a.in, a.out, !a.dry_run, "", context);
 }
 
 }  // namespace pollard::cli

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/fairness_prune.h"
 
-#include <fmt/format.h>
-
 #include "cli/fairness_meters.h"
 #include "cli/plan_report.h"
-#include "cli/ui/format.h"
 #include "pruning/rewrite.h"
 
 namespace pollard::cli {
@@ -36,9 +33,7 @@ Outcome carry_out(const FairnessArguments& a, const AnalysedModel& m, pruning::P
   out.pruned.metadata["pollard.plan"] = out.plan_json;
   out.pruned.metadata["pollard.provenance"] = provenance(m, out);
   models::save(out.pruned, a.out, {.force = a.force});
-  context.report(fmt::format("wrote     {}  {} -> {}", a.out,
-                             format_bytes(static_cast<double>(file_size(a.model))),
-                             format_bytes(static_cast<double>(file_size(a.out)))));
+  context.report(written_text(a.model, a.out));
   return out;
 }
 

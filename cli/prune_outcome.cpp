@@ -88,6 +88,22 @@ std::string repair_text(const pruning::RepairReport& report) {
       median_error(report, &pruning::OpRepair::after), memory, report.seconds);
 }
 
+std::string written_text(const std::string& input, const std::string& output) {
+  return fmt::format("wrote     {}  {} -> {}", output, format_bytes(static_cast<double>(file_size(input))),
+                     format_bytes(static_cast<double>(file_size(output))));
+}
+
+Exit close_run(const std::string& input, const std::string& output, bool written, const std::string& more,
+               Context& context) {
+  if (!written) {
+    context.report("dry run: nothing written");
+    return Exit::Ok;
+  }
+  context.report(written_text(input, output) + more);
+  context.next(fmt::format("pollard bench {} {}", input, output));
+  return Exit::Ok;
+}
+
 std::int64_t file_size(const std::string& path) {
   const std::filesystem::path file = models::io::model_file(path);
   if (file.filename().string().ends_with(".index.json"))

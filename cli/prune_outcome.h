@@ -7,6 +7,7 @@
 
 #include "cli/context.h"
 #include "cli/model_input.h"
+#include "graph/error.h"
 #include "pruning/plan.h"
 #include "pruning/repair.h"
 #include "pruning/verify.h"
@@ -35,6 +36,13 @@ Json to_json(const Outcome& outcome, const std::string& input, const std::string
 
 /// "repair    12 layers refitted on 1000 samples   median layer error 0.210 -> 0.034   4.2 s".
 std::string repair_text(const pruning::RepairReport& report);
+
+/// "wrote     small.pt2  3.9 MiB -> 2.2 MiB": the files' sizes.
+std::string written_text(const std::string& input, const std::string& output);
+/// The last lines of a command that makes a model of a model: what was written, with `more` behind, and how to compare
+/// the two; or that it was a dry run.
+Exit close_run(const std::string& input, const std::string& output, bool written, const std::string& more,
+               Context& context);
 
 /// Bytes of a model's file, or of all shards of a folder; 0 when there is no such file.
 std::int64_t file_size(const std::string& path);

@@ -12,6 +12,7 @@
 #include "models/built_in.h"
 #include "models/capture.h"
 #include "models/io/text.h"
+#include "models/name_pattern.h"
 #include "models/registry.h"
 
 namespace pollard::models {
@@ -19,12 +20,32 @@ namespace {
 
 using kernels::Weights;
 
+/// The first few of the names; those alike but for their counters are one.
 std::string listed(const std::vector<std::string>& names, std::size_t longest) {
+  std::vector<std::pair<std::string, int>> kinds;  // the first of a kind, and how many more there are
+  std::map<std::string, std::size_t> places;
+  for (const std::string& name : names)
+    if (const auto [at, fresh] = places.emplace(name_pattern(name), kinds.size()); fresh)
+      kinds.emplace_back(name, 0);
+    else
+      ++kinds[at->second].second;
   std::string out;
-  for (std::size_t i = 0; i < std::min(names.size(), longest); ++i)
-    out += (i ? ", " : "") + io::printable(names[i]);
-  if (names.size() > longest) out += " and " + std::to_string(names.size() - longest) + " more";
+  for (std::size_t i = 0; i < std::min(kinds.size(), longest); ++i) {
+    out += (i ? ", " : "") + io::printable(kinds[i].first);
+    if (kinds[i].second > 0) out += " (+" + std::to_string(kinds[i].second) + " alike)";
+  }
+  if (kinds.size() > longest) out += " and " + std::to_string(kinds.size() - longest) + " more";
   return out;
+}
+
+/// What the configuration calls the network: timm's architecture or transformers' model_type; "" where neither is.
+std::string called(std::string_view config_json) {
+  const auto config = nlohmann::json::parse(config_json, nullptr, false);
+  if (config.is_object())
+    for (const char* field : {"architecture", "model_type"})
+      if (const auto found = config.find(field); found != config.end() && found->is_string())
+        return found->get<std::string>();
+  return {};
 }
 
 std::string percent(double fraction) { return std::to_string(static_cast<int>(100 * fraction)) + " %"; }
@@ -35,7 +56,7 @@ std::string family_names() {
   return out;
 }
 
-UserError no_family(const std::vector<Match>& matches) {
+UserError no_family(const std::vector<Match>& matches, std::string_view config_json) {
   const Match& best = matches.front();
   std::string nearest;
   for (std::size_t i = 0; i < std::min<std::size_t>(3, matches.size()); ++i)
@@ -44,12 +65,15 @@ UserError no_family(const std::vector<Match>& matches) {
   if (!best.problem.empty()) why += "; its sizes are none of " + best.family->name + "'s: " + best.problem;
   if (!best.missing.empty()) why += "; missing for " + best.family->name + ": " + listed(best.missing, 10);
   if (!best.unexpected.empty()) why += "; not part of it: " + listed(best.unexpected, 10);
+  const std::string name = called(config_json);
   return UserError({.code = "E0420",
                     .exit = Exit::Unsupported,
                     .message = "the tensors' names fit no built-in family",
+                    .where = name.empty() ? "" : "config.json calls the network " + io::printable(name),
                     .why = why,
-                    .help = "export the network with torch.export and use the .pt2 file, or name the family "
-                            "and its sizes with --family and --spec"});
+                    .help = "export it in Python and use the .pt2 file: torch.export.save("
+                            "torch.export.export(model.eval(), (example,)), \"model.pt2\"); or name the "
+                            "family and its sizes with --family and --spec"});
 }
 
 UserError wrong_shapes(const Match& match) {
@@ -134,10 +158,10 @@ Match choose(const Shapes& shapes, const LoadOptions& options, std::string_view 
                                                 : match_as(*family, shapes, options.spec_json));
   }
   const Match& best = matches.front();
-  if (best.spec_json.empty() || !best.missing.empty()) throw no_family(matches);
-  if (!best.wrong_shapes.empty()) throw wrong_shapes(best);
+  if (best.spec_json.empty() || !best.missing.empty()) throw no_family(matches, config_json);
   // Tensors nobody would use are part of another network, unless the user insists on this one.
-  if (!best.unexpected.empty() && options.family.empty()) throw no_family(matches);
+  if (!best.unexpected.empty() && options.family.empty()) throw no_family(matches, config_json);
+  if (!best.wrong_shapes.empty()) throw wrong_shapes(best);
   if (options.family.empty()) check_model_type(*best.family, config_json);
   return best;
 }

@@ -9,7 +9,6 @@
 
 #include "graph/error.h"
 #include "models/families/bert.h"
-#include "models/families/cifar_vgg.h"
 #include "models/families/convlstm.h"
 #include "models/families/crossformer.h"
 #include "models/families/densenet.h"
@@ -38,9 +37,11 @@
 #include "models/families/speech.h"
 #include "models/families/swin.h"
 #include "models/families/swinlstm.h"
+#include "models/families/vgg.h"
 #include "models/families/vision_lstm.h"
 #include "models/families/vit.h"
 #include "models/io/json.h"
+#include "models/name_pattern.h"
 #include "models/registry.h"
 
 namespace pollard::models {
@@ -54,19 +55,6 @@ std::string to_text(const Shape& shape) {
   return "[" + out + "]";
 }
 
-/// "encoder.layer.11.output" -> "encoder.layer.#.output": names alike but for their counters.
-std::string pattern(const std::string& key) {
-  std::string out;
-  for (const char c : key) {
-    const bool digit = std::isdigit(static_cast<unsigned char>(c)) != 0;
-    if (!digit)
-      out += c;
-    else if (out.empty() || out.back() != '#')
-      out += '#';
-  }
-  return out;
-}
-
 /// The names of the family's default network; built once, since recognising asks every family.
 const std::set<std::string>& default_patterns(const Family& family) {
   static std::mutex mutex;
@@ -75,7 +63,7 @@ const std::set<std::string>& default_patterns(const Family& family) {
   auto [found, fresh] = all.try_emplace(family.name);
   if (fresh) {
     const auto network = family.build(family.complete(""));
-    for (const auto& entry : network->entries()) found->second.insert(pattern(entry.key));
+    for (const auto& entry : network->entries()) found->second.insert(name_pattern(entry.key));
   }
   return found->second;
 }
@@ -89,7 +77,7 @@ bool may_be(const Family& family, const Shapes& shapes) {
   }
   const std::set<std::string>& known = default_patterns(family);
   return std::ranges::any_of(shapes.map(),
-                             [&](const auto& entry) { return known.contains(pattern(entry.first)); });
+                             [&](const auto& entry) { return known.contains(name_pattern(entry.first)); });
 }
 
 /// Without a spec: how many of the file's names look like names of the family's default network.
@@ -98,7 +86,7 @@ void match_patterns(const Family& family, const Shapes& shapes, Match& match) {
   match.expected = known.size();
   match.given = shapes.map().size();
   for (const auto& [key, shape] : shapes.map())
-    if (known.contains(pattern(key)))
+    if (known.contains(name_pattern(key)))
       ++match.matched;
     else
       match.unexpected.push_back(key);
@@ -188,6 +176,7 @@ const std::vector<Family>& families() {
       resnet(),
       cifar_resnet(),
       cifar_vgg(),
+      vgg(),
       mobilenet_v2(),
       densenet(),
       vit(),
@@ -241,6 +230,18 @@ const Family* find_family(std::string_view name) {
   for (const Family& family : families())
     if (family.name == name) return &family;
   return nullptr;
+}
+
+std::string name_pattern(const std::string& key) {
+  std::string out;
+  for (const char c : key) {
+    const bool digit = std::isdigit(static_cast<unsigned char>(c)) != 0;
+    if (!digit)
+      out += c;
+    else if (out.empty() || out.back() != '#')
+      out += '#';
+  }
+  return out;
 }
 
 std::string network_key(const Family& family, std::string_view key) {

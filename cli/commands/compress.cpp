@@ -96,15 +96,7 @@ Exit run_monarch(const Options& options, const CompareHook& compared, Context& c
   if (compared) compared(before, after, figures);
   if (context.json())
     context.print_json(to_json(report, figures, options.in, options.dry_run ? "" : options.out));
-  if (options.dry_run) {
-    context.report("dry run: nothing written");
-    return Exit::Ok;
-  }
-  context.report(fmt::format("wrote     {}  {} -> {}", options.out,
-                             format_bytes(static_cast<double>(file_size(options.in))),
-                             format_bytes(static_cast<double>(file_size(options.out)))));
-  context.next(fmt::format("pollard bench {} {}", options.in, options.out));
-  return Exit::Ok;
+  return close_run(options.in, options.out, !options.dry_run, "", context);
 }
 
 Exit run_attention(const Options& o, const CompareHook& compared, Context& context) {

@@ -95,16 +95,9 @@ Exit conclude(const Options& options, const Outcome& outcome, bool written, Cont
     context.note("FAILED    nothing written: please report this network, it is a mistake in pollard");
     return Exit::GateFailed;
   }
-  if (!written) {
-    context.report("dry run: nothing written");
-    return Exit::Ok;
-  }
-  context.report(fmt::format("wrote     {}  {} -> {}  (plan {} inside)", options.out,
-                             format_bytes(static_cast<double>(file_size(options.in))),
-                             format_bytes(static_cast<double>(file_size(options.out))),
-                             pruning::plan_hash(outcome.plan_json).substr(0, 12)));
-  context.next(fmt::format("pollard bench {} {}", options.in, options.out));
-  return Exit::Ok;
+  const std::string plan =
+      fmt::format("  (plan {} inside)", pruning::plan_hash(outcome.plan_json).substr(0, 12));
+  return close_run(options.in, options.out, written, plan, context);
 }
 
 void announce(const pruning::Plan& plan, const AnalysedModel& m, Context& context) {
@@ -203,7 +196,8 @@ Exit run_prune(Options& options, const CommandLine& line, Context& context) {
   if (!options.dry_run)
     models::io::check_disk_space(options.out, static_cast<std::uint64_t>(plan.after.parameter_bytes));
   Outcome outcome = shrink(options, m, std::move(plan), context.globals().seed);
-  if (outcome.verification) context.report(verdict_text(*outcome.verification, context.theme()));
+  context.report(outcome.verification ? verdict_text(*outcome.verification, context.theme())
+                                      : "verify    skipped (--no-verify)");
   const bool written = !options.dry_run && !(outcome.verification && !outcome.verification->ok);
   if (written) {
     mend(options, samples, m, origin, outcome, context);

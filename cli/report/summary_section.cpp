@@ -65,8 +65,14 @@ void table(Html& html, const Json& document) {
   html.close().close().close();
 }
 
-void verdict(Html& html, const Json& v) {
-  if (v.is_null()) return;
+void verdict(Html& html, const Json& document) {
+  const Json& v = document["verify"];
+  if (v.is_null()) {
+    if (document["command"] == "prune")
+      html.element("p", "Not verified: the proof against the masked original was skipped.",
+                   {{"id", "verification"}});
+    return;
+  }
   const bool ok = v["ok"].get<bool>();
   html.open("p", {{"class", ok ? "verdict ok" : "verdict bad"}, {"id", "verification"}});
   html.element("strong", ok ? "Verified." : "FAILED.");
@@ -119,7 +125,7 @@ void summary_section(Html& html, const Json& document) {
     card(html, figure, document["cost"]["before"][figure.key].get<double>(),
          after.is_null() ? Json() : after[figure.key]);
   html.close();
-  verdict(html, document["verify"]);
+  verdict(html, document);
   if (!after.is_null()) table(html, document);
   plan_list(html, document);
   html.close();

@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <string>
+#include <utility>
 
 #include "models/layers/activation.h"
 #include "models/layers/conv.h"
@@ -136,6 +139,37 @@ class MobileNetV2 : public Network {
   Linear classifier_;
 };
 
+/// timm's names of the layers, without ".weight" and the like, and ours. timm counts blocks within a stage, so that only
+/// stages of the published depths can be told from a name.
+std::map<std::string, std::string> timm_names() {
+  std::map<std::string, std::string> out{{"conv_stem", "features.0.0"},
+                                         {"bn1", "features.0.1"},
+                                         {"conv_head", "features.18.0"},
+                                         {"bn2", "features.18.1"},
+                                         {"classifier", "classifier.1"}};
+  using Parts = std::vector<std::pair<const char*, const char*>>;
+  const Parts separable{{"conv_dw", "0.0"}, {"bn1", "0.1"}, {"conv_pw", "1"}, {"bn2", "2"}};
+  const Parts inverted{{"conv_pw", "0.0"}, {"bn1", "0.1"},    {"conv_dw", "1.0"},
+                       {"bn2", "1.1"},     {"conv_pwl", "2"}, {"bn3", "3"}};
+  const auto stages = MobileNetSpec().inverted_residual_setting;
+  int block = 0;
+  for (std::size_t s = 0; s < stages.size(); ++s)
+    for (std::int64_t k = 0; k < stages[s][2]; ++k) {
+      const std::string theirs = "blocks." + std::to_string(s) + "." + std::to_string(k) + ".",
+                        ours = "features." + std::to_string(++block) + ".conv.";
+      for (const auto& [part, place] : stages[s][0] == 1 ? separable : inverted)
+        out.emplace(theirs + part, ours + place);
+    }
+  return out;
+}
+
+std::string rename(const std::string& key) {
+  static const std::map<std::string, std::string> names = timm_names();
+  const std::size_t dot = key.rfind('.');
+  const auto found = names.find(key.substr(0, dot));
+  return found == names.end() ? key : found->second + key.substr(dot);
+}
+
 /// The usual multiplier whose widths the file has.
 std::string guess(const Shapes& shapes) {
   MobileNetSpec s;
@@ -154,13 +188,15 @@ std::string guess(const Shapes& shapes) {
 }  // namespace
 
 Family mobilenet_v2() {
-  Family f = make_family<MobileNetSpec, MobileNetV2>("mobilenet_v2", "MobileNetV2 with torchvision's keys");
+  Family f = make_family<MobileNetSpec, MobileNetV2>("mobilenet_v2",
+                                                     "MobileNetV2 with torchvision's or timm's keys");
   f.published = {{"mobilenet_v2", "{}", 3'504'872}};
   f.golden_archs = {"mobilenet_v2"};
   f.small_specs = {R"({"width_mult":0.25,"num_classes":10,"image_size":64})",
                    R"({"inverted_residual_setting":[[1,8,1,1],[2,16,2,2],[3,24,2,1]],"num_classes":10,
                        "image_size":32})"};
   f.spec_from_shapes = guess;
+  f.rename = rename;
   return f;
 }
 

@@ -7,6 +7,7 @@
 
 #include "graph/error.h"
 #include "kernels/executor.h"
+#include "models/io/array_error.h"
 #include "models/io/bytes.h"
 #include "models/io/inflate.h"
 #include "models/io/npy.h"
@@ -18,13 +19,8 @@ namespace {
 constexpr std::uint64_t kLimit = std::uint64_t{1} << 32;
 
 [[noreturn]] void refuse(const std::string& name, const std::string& message) {
-  throw UserError({.code = "E0396",
-                   .exit = Exit::BadFile,
-                   .subject = name,
-                   .message = message,
-                   .where = {},
-                   .why = {},
-                   .help = "an IDX file holds 0 0 type dimensions, then big-endian lengths and numbers"});
+  throw array_error(name, message,
+                    "an IDX file holds 0 0 type dimensions, then big-endian lengths and numbers");
 }
 
 at::ScalarType type_of(std::uint8_t code, const std::string& name) {

@@ -7,18 +7,13 @@
 #include <limits>
 
 #include "graph/error.h"
+#include "models/io/array_error.h"
 
 namespace pollard::models::io {
 namespace {
 
 [[noreturn]] void refuse(const std::string& name, const std::string& message) {
-  throw UserError({.code = "E0396",
-                   .exit = Exit::BadFile,
-                   .subject = name,
-                   .message = message,
-                   .where = {},
-                   .why = {},
-                   .help = "write the file again with the program that made it"});
+  throw array_error(name, message, "write the file again with the program that made it");
 }
 
 struct Stream {

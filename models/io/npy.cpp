@@ -9,6 +9,7 @@
 
 #include "graph/error.h"
 #include "kernels/executor.h"
+#include "models/io/array_error.h"
 #include "models/io/bytes.h"
 #include "models/io/inflate.h"
 #include "models/io/memory.h"
@@ -22,13 +23,8 @@ namespace {
 constexpr std::uint64_t kLimit = std::uint64_t{1} << 32;
 
 [[noreturn]] void refuse(const std::string& name, const std::string& message) {
-  throw UserError({.code = "E0396",
-                   .exit = Exit::BadFile,
-                   .subject = name,
-                   .message = message,
-                   .where = {},
-                   .why = {},
-                   .help = "numpy.savez, safetensors and IDX files are read; numbers only, little-endian"});
+  throw array_error(name, message,
+                    "numpy.savez, safetensors and IDX files are read; numbers only, little-endian");
 }
 
 /// The text after a key of the header's Python dict: "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }".

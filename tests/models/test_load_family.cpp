@@ -85,6 +85,67 @@ TEST(LoadFamily, OldNamesAndUnusedBuffersOfBertAreUnderstood) {
   EXPECT_EQ(model.program.find_input("embeddings.position_ids"), nullptr);
 }
 
+/// timm's name of a layer of torchvision's MobileNetV2.
+std::string timm_name(const std::string& name) {
+  using Names = std::vector<std::pair<std::string, std::string>>;
+  const auto renamed = [](const std::string& text, const Names& names) {
+    for (const auto& [from, to] : names)
+      if (text.starts_with(from)) return to + text.substr(from.size());
+    return text;
+  };
+  if (!name.starts_with("features.") || name.starts_with("features.0.") || name.starts_with("features.18."))
+    return renamed(name, {{"features.0.0.", "conv_stem."},
+                          {"features.0.1.", "bn1."},
+                          {"features.18.0.", "conv_head."},
+                          {"features.18.1.", "bn2."},
+                          {"classifier.1.", "classifier."}});
+  constexpr int kDepths[] = {1, 2, 3, 4, 3, 3, 1};
+  int block = std::stoi(name.substr(9)) - 1, stage = 0;
+  for (; block >= kDepths[stage]; ++stage) block -= kDepths[stage];
+  const std::string part = name.substr(name.find(".conv.") + 6);
+  return "blocks." + std::to_string(stage) + "." + std::to_string(block) + "." +
+         renamed(part, stage == 0
+                           ? Names{{"0.0.", "conv_dw."}, {"0.1.", "bn1."}, {"1.", "conv_pw."}, {"2.", "bn2."}}
+                           : Names{{"0.0.", "conv_pw."},
+                                   {"0.1.", "bn1."},
+                                   {"1.0.", "conv_dw."},
+                                   {"1.1.", "bn2."},
+                                   {"2.", "conv_pwl."},
+                                   {"3.", "bn3."}});
+}
+
+TEST(LoadFamily, TimmsNamesOfMobileNetAreUnderstood) {
+  const Model fresh = fresh_model(*find_family("mobilenet_v2"), "{}", 0);
+  Weights tensors;
+  for (const auto& [name, tensor] : fresh.weights) tensors[timm_name(name)] = tensor;
+  const Model model = load_family(tensors, {}, R"({"architecture":"mobilenetv2_100"})");
+  EXPECT_EQ(model.spec_json, fresh.spec_json);
+  EXPECT_NE(model.program.find_input("blocks.3.2.conv_pwl.weight"), nullptr);
+  EXPECT_EQ(model.weights.size(), tensors.size());
+  // A deeper one has names of its own, and is not taken for this one.
+  tensors["blocks.1.2.conv_pw.weight"] = at::ones({144, 24, 1, 1});
+  const auto parts = refusal(tensors, {}, R"({"architecture":"mobilenetv2_110d"})");
+  EXPECT_EQ(parts.code, "E0420");
+  EXPECT_NE(parts.where.find("mobilenetv2_110d"), std::string::npos);
+  EXPECT_NE(parts.why.find("not part of it: blocks.1.2.conv_pw.weight"), std::string::npos);
+}
+
+TEST(LoadFamily, VggIsReadFromThePlacesOfItsConvolutions) {
+  for (const std::string& spec : find_family("vgg")->small_specs) {
+    const Model fresh = fresh_model(*find_family("vgg"), spec, 0);
+    const Model model = load_family(fresh.weights);
+    EXPECT_EQ(model.family, "vgg");
+    EXPECT_NE(model.program.find_input("features.0.weight"), nullptr);
+    EXPECT_EQ(model.weights.at("features.0.weight").size(0), 4);
+  }
+}
+
+TEST(LoadFamily, NamesThatDifferInCountersAloneAreListedOnce) {
+  const auto parts =
+      refusal({{"blocks.0.mixer.weight", at::ones({2, 2})}, {"blocks.1.mixer.weight", at::ones({2, 2})}});
+  EXPECT_NE(parts.why.find("blocks.0.mixer.weight (+1 alike)"), std::string::npos) << parts.why;
+}
+
 TEST(LoadFamily, AConfigurationOfAnotherNetworkWithTheSameNamesIsRefused) {
   const Weights tensors = checkpoint("bert", kTinyBert);
   try {

@@ -14,20 +14,12 @@
 #include "pruning/rewrite.h"
 #include "pruning/verify.h"
 #include "tests/paths.h"
+#include "tests/pruning/small_bert.h"
 
 namespace pollard::pruning {
 namespace {
 
 constexpr std::int64_t kLength = 9, kPositions = 20;  // of the samples; of the networks
-
-models::Model small_bert() {
-  const models::Family& family = *models::find_family("bert");
-  models::Model model = models::fresh_model(family, family.small_specs.front(), 0);
-  for (auto& [name, tensor] : model.weights)
-    if (tensor.is_floating_point() && tensor.dim() == 2)
-      tensor = models::golden_parameter(name, tensor.sizes());
-  return model;
-}
 
 /// Sentences of 4 to 9 words; inputs are ids, mask, types.
 CalibrationSet sentences(std::int64_t count) {

@@ -13,6 +13,7 @@
 #include "pruning/plan.h"
 #include "pruning/rewrite.h"
 #include "pruning/verify.h"
+#include "tests/pruning/small_bert.h"
 
 namespace pollard::pruning {
 namespace {
@@ -58,15 +59,6 @@ TEST(Monarch, NoSmallChangeOfTheFactorsComesNearer) {
       moved.second = f.second + step * models::golden_unit(second, f.second.sizes()).to(at::kDouble);
       EXPECT_GT(distance(dense(moved, 20), w), best) << name << step;
     }
-}
-
-models::Model small_bert() {
-  const models::Family& family = *models::find_family("bert");
-  models::Model model = models::fresh_model(family, family.small_specs.front(), 0);
-  for (auto& [name, tensor] : model.weights)
-    if (tensor.is_floating_point() && tensor.dim() == 2)
-      tensor = models::golden_parameter(name, tensor.sizes());
-  return model;
 }
 
 /// The model with every replaced weight's nearest Monarch matrix in its place, dense.

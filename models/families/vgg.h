@@ -10,4 +10,8 @@ namespace pollard::models {
 /// Written from the description of that layout; its goldens come from the original code.
 Family cifar_vgg();
 
+/// The paper's own VGG for 224x224 images, with torchvision's keys (three fully connected layers) or timm's (the first two
+/// as convolutions over the 7x7 map). Read from the places of the convolutions: a pool takes one more.
+Family vgg();
+
 }  // namespace pollard::models
