@@ -7,57 +7,110 @@
 #include <torch/library.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <vector>
 
 #include "kernels/cuda_operators.h"
-#include "kernels/recurrent/lstm.h"
+#include "kernels/recurrent/layer.h"
 
 namespace pollard::kernels {
 namespace {
 
-// BiLSTM2D -----------------------------------------------------------------------------------------------------
+// Bidirectional layers -----------------------------------------------------------------------------------------
 
-void check_layer(const at::Tensor& input, at::TensorList weights) {
-  TORCH_CHECK_VALUE(weights.size() == 4 || weights.size() == 8,
-                    "bilstm2d: a layer has two directions of 2 or 4 weights, got ", weights.size());
-  const std::int64_t hidden = weights[1].size(-1);
-  for (std::size_t k = 0; k < weights.size(); ++k) {
-    const std::size_t place = k % (weights.size() / 2);
-    const at::Tensor& w = weights[k];
-    const bool fits = w.size(0) == 4 * hidden && (place > 1 ? w.dim() == 1 : w.dim() == 2) &&
-                      (place > 1 || w.size(1) == (place == 0 ? input.size(3) : hidden));
-    TORCH_CHECK_VALUE(fits, "bilstm2d: weight ", k, " is ", w.sizes());
+/// A bidirectional LSTM or GRU layer's weights, as one of the operators was given them.
+struct Layer {
+  const char* name;  ///< of the operator
+  Cell cell;
+  at::TensorList weights;
+
+  std::size_t per_direction() const { return weights.size() / 2; }
+  bool biases() const { return weights.size() == 8; }
+  std::int64_t hidden() const { return weights[1].size(-1); }
+};
+
+void check(const Layer& layer, std::int64_t inputs) {
+  const std::int64_t gates = layer.cell == Cell::Lstm ? 4 : 3;
+  TORCH_CHECK_VALUE(layer.weights.size() == 4 || layer.weights.size() == 8, layer.name,
+                    ": a layer has two directions of 2 or 4 weights, got ", layer.weights.size());
+  for (std::size_t k = 0; k < layer.weights.size(); ++k) {
+    const std::size_t place = k % layer.per_direction();
+    const at::Tensor& w = layer.weights[k];
+    const bool fits = w.dim() == (place > 1 ? 1 : 2) && w.size(0) == gates * layer.hidden() &&
+                      (place > 1 || w.size(1) == (place == 0 ? inputs : layer.hidden()));
+    TORCH_CHECK_VALUE(fits, layer.name, ": weight ", k, " is ", w.sizes());
   }
 }
 
-void check_map(const at::Tensor& input, at::TensorList columns, at::TensorList rows) {
-  TORCH_CHECK_VALUE(input.dim() == 4, "bilstm2d: a map has 4 dimensions");
-  check_layer(input, columns);
-  check_layer(input, rows);
-  TORCH_CHECK_VALUE(columns.size() == rows.size(), "bilstm2d: biases in one of two layers");
+/// Without gradients, in single precision, on that kind of device.
+bool runs_plain_on(at::DeviceType device, const at::Tensor& t) {
+  return t.device().type() == device && t.scalar_type() == at::kFloat &&
+         !(at::GradMode::is_enabled() && t.requires_grad());
 }
 
-/// Without gradients and in single precision.
-bool runs_plain(const at::Tensor& t) {
-  return t.scalar_type() == at::kFloat && !(at::GradMode::is_enabled() && t.requires_grad());
-}
-bool runs_fused(const at::Tensor& t) { return t.is_cpu() && runs_plain(t); }
-
-std::vector<LstmDirection> directions_of(at::TensorList weights) {
-  const std::size_t per = weights.size() / 2;
-  std::vector<LstmDirection> out;
-  for (std::size_t k = 0; k < weights.size(); k += per)
-    out.push_back({weights[k], weights[k + 1], per == 4 ? weights[k + 2] : at::Tensor(),
-                   per == 4 ? weights[k + 3] : at::Tensor()});
-  return out;
+bool run_plain_on(at::DeviceType device, const at::Tensor& input, std::initializer_list<Layer> layers) {
+  return runs_plain_on(device, input) && std::ranges::all_of(layers, [&](const Layer& layer) {
+           return std::ranges::all_of(layer.weights,
+                                      [&](const at::Tensor& w) { return runs_plain_on(device, w); });
+         });
 }
 
-at::Tensor along_rows(const at::Tensor& map, at::TensorList weights) {
-  const std::int64_t count = map.size(0) * map.size(1), hidden = weights[1].size(1);
-  const at::Tensor zeros = at::zeros({2, count, hidden}, map.options());
-  const at::Tensor y = std::get<0>(at::lstm(map.reshape({count, map.size(2), map.size(3)}), {zeros, zeros},
-                                            weights, weights.size() == 8, 1, 0.0, false, true, true));
-  return y.view({map.size(0), map.size(1), map.size(2), 2 * hidden});
+at::Tensor packed(const Layer& layer) {
+  std::vector<Direction> directions;
+  for (std::size_t k = 0; k < layer.weights.size(); k += layer.per_direction()) {
+    const at::Tensor* w = &layer.weights[k];
+    directions.push_back(
+        {w[0], w[1], layer.biases() ? w[2] : at::Tensor(), layer.biases() ? w[3] : at::Tensor()});
+  }
+  return pack_layer(layer.cell, directions);
+}
+
+/// [B, T, C] to [B, T, 2 hidden].
+at::Tensor by_aten(const Layer& layer, const at::Tensor& input) {
+  const at::Tensor zeros = at::zeros({2, input.size(0), layer.hidden()}, input.options());
+  if (layer.cell == Cell::Gru)
+    return std::get<0>(at::gru(input, zeros, layer.weights, layer.biases(), 1, 0.0, false, true, true));
+  return std::get<0>(
+      at::lstm(input, {zeros, zeros}, layer.weights, layer.biases(), 1, 0.0, false, true, true));
+}
+
+at::Tensor along_rows(const Layer& layer, const at::Tensor& map) {
+  const at::Tensor y = by_aten(layer, map.reshape({map.size(0) * map.size(1), map.size(2), map.size(3)}));
+  return y.view({map.size(0), map.size(1), map.size(2), 2 * layer.hidden()});
+}
+
+struct MapLayers {
+  Layer columns, rows;
+  MapLayers(const char* name, Cell cell, const at::Tensor& input, at::TensorList c, at::TensorList r)
+      : columns{name, cell, c}, rows{name, cell, r} {
+    TORCH_CHECK_VALUE(input.dim() == 4, name, ": a map has 4 dimensions");
+    check(columns, input.size(3));
+    check(rows, input.size(3));
+    TORCH_CHECK_VALUE(c.size() == r.size(), name, ": biases in one of two layers");
+  }
+  at::Tensor by_aten(const at::Tensor& input) const {
+    return at::cat({along_rows(columns, input.transpose(1, 2)).transpose(1, 2), along_rows(rows, input)}, -1);
+  }
+  at::Tensor operator()(const at::Tensor& input) const {
+    if (columns.cell == Cell::Lstm && run_plain_on(at::kCUDA, input, {columns, rows}) &&
+        std::max(columns.hidden(), rows.hidden()) <= cuda::kMostUnits)
+      return cuda::bilstm2d(input, columns.weights, rows.weights);
+    if (!run_plain_on(at::kCPU, input, {columns, rows})) return by_aten(input);
+    const auto op =
+        c10::Dispatcher::singleton()
+            .findSchemaOrThrow(
+                columns.cell == Cell::Lstm ? "pollard::packed_lstm_map" : "pollard::packed_gru_map", "")
+            .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, std::int64_t,
+                              std::int64_t)>();
+    return op.call(input, packed(columns), packed(rows), columns.hidden(), rows.hidden());
+  }
+};
+
+Layer gru_layer(const at::Tensor& input, at::TensorList weights) {
+  TORCH_CHECK_VALUE(input.dim() == 3, "bigru: sequences have 3 dimensions");
+  const Layer layer{"bigru", Cell::Gru, weights};
+  check(layer, input.size(2));
+  return layer;
 }
 
 // Monarch ------------------------------------------------------------------------------------------------------
@@ -70,25 +123,33 @@ at::Tensor by_block(const at::Tensor& x, const at::Tensor& blocks) {
 }  // namespace
 
 at::Tensor bilstm2d_by_aten(const at::Tensor& input, at::TensorList columns, at::TensorList rows) {
-  check_map(input, columns, rows);
-  return at::cat({along_rows(input.transpose(1, 2), columns).transpose(1, 2), along_rows(input, rows)}, -1);
+  return MapLayers("bilstm2d", Cell::Lstm, input, columns, rows).by_aten(input);
 }
 
 at::Tensor bilstm2d(const at::Tensor& input, at::TensorList columns, at::TensorList rows) {
-  check_map(input, columns, rows);
-  const auto on_cuda = [](const at::Tensor& t) { return runs_plain(t) && t.is_cuda(); };
-  if (on_cuda(input) && std::ranges::all_of(columns, on_cuda) && std::ranges::all_of(rows, on_cuda) &&
-      std::max(columns[1].size(1), rows[1].size(1)) <= cuda::kMostUnits)
-    return cuda::bilstm2d(input, columns, rows);
-  const bool fused =
-      runs_fused(input) && std::ranges::all_of(columns, runs_fused) && std::ranges::all_of(rows, runs_fused);
-  if (!fused) return bilstm2d_by_aten(input, columns, rows);
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("pollard::packed_lstm_map", "")
-                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                                               std::int64_t, std::int64_t)>();
-  return op.call(input, pack_lstm(directions_of(columns)), pack_lstm(directions_of(rows)), columns[1].size(1),
-                 rows[1].size(1));
+  return MapLayers("bilstm2d", Cell::Lstm, input, columns, rows)(input);
+}
+
+at::Tensor bigru2d_by_aten(const at::Tensor& input, at::TensorList columns, at::TensorList rows) {
+  return MapLayers("bigru2d", Cell::Gru, input, columns, rows).by_aten(input);
+}
+
+at::Tensor bigru2d(const at::Tensor& input, at::TensorList columns, at::TensorList rows) {
+  return MapLayers("bigru2d", Cell::Gru, input, columns, rows)(input);
+}
+
+at::Tensor bigru_by_aten(const at::Tensor& input, at::TensorList weights) {
+  return by_aten(gru_layer(input, weights), input);
+}
+
+at::Tensor bigru(const at::Tensor& input, at::TensorList weights) {
+  const Layer layer = gru_layer(input, weights);
+  if (!run_plain_on(at::kCPU, input, {layer})) return by_aten(layer, input);
+  static const auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("pollard::packed_gru", "")
+          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, std::int64_t, std::int64_t)>();
+  return op.call(input, packed(layer), layer.hidden(), 1);
 }
 
 at::Tensor monarch(const at::Tensor& input, const at::Tensor& first, const at::Tensor& second) {
@@ -106,6 +167,8 @@ at::Tensor monarch(const at::Tensor& input, const at::Tensor& first, const at::T
 
 TORCH_LIBRARY_FRAGMENT(pollard, library) {
   library.def("bilstm2d(Tensor input, Tensor[] columns, Tensor[] rows) -> Tensor", bilstm2d);
+  library.def("bigru2d(Tensor input, Tensor[] columns, Tensor[] rows) -> Tensor", bigru2d);
+  library.def("bigru(Tensor input, Tensor[] weights) -> Tensor", bigru);
   library.def("monarch(Tensor input, Tensor first, Tensor second) -> Tensor", monarch);
 }
 

@@ -12,6 +12,8 @@ namespace pollard::kernels {
 ///
 ///     pollard::mlstm(Tensor q, Tensor k, Tensor v, Tensor i, Tensor f, float eps) -> Tensor    recurrent/mlstm.h
 ///     pollard::bilstm2d(Tensor input, Tensor[] columns, Tensor[] rows) -> Tensor
+///     pollard::bigru2d(Tensor input, Tensor[] columns, Tensor[] rows) -> Tensor
+///     pollard::bigru(Tensor input, Tensor[] weights) -> Tensor
 ///     pollard::monarch(Tensor input, Tensor first, Tensor second) -> Tensor
 ///
 /// Tensors of other forms: ValueError.
@@ -19,10 +21,17 @@ namespace pollard::kernels {
 /// BiLSTM2D (Tatsunami and Taki, 2022, arXiv 2205.01972): one bidirectional LSTM reads every column of the map [B, H, W, C]
 /// from zero states, one every row: [B, H, W, 2 hidden + 2 hidden], columns first. A layer's weights are those of its two
 /// directions one after the other, as aten::lstm takes them: weight_ih [4 hidden, C], weight_hh [4 hidden, hidden] and, in
-/// both layers or neither, two biases [4 hidden]. Single precision without gradients runs in a kernel (recurrent/lstm.h on a
-/// CPU, cuda/lstm.h on a CUDA device), everything else in aten::lstm.
+/// both layers or neither, two biases [4 hidden]. Single precision without gradients runs in a kernel (recurrent/layer.h
+/// on a CPU, cuda/lstm.h on a CUDA device), everything else in aten::lstm.
 at::Tensor bilstm2d(const at::Tensor& input, at::TensorList columns, at::TensorList rows);
 at::Tensor bilstm2d_by_aten(const at::Tensor& input, at::TensorList columns, at::TensorList rows);
+
+/// The same with GRU layers (Cho et al., 2014, arXiv 1406.1078), three gates r, z, n; and one such layer both ways over
+/// sequences [B, T, C]: [B, T, 2 hidden].
+at::Tensor bigru2d(const at::Tensor& input, at::TensorList columns, at::TensorList rows);
+at::Tensor bigru2d_by_aten(const at::Tensor& input, at::TensorList columns, at::TensorList rows);
+at::Tensor bigru(const at::Tensor& input, at::TensorList weights);
+at::Tensor bigru_by_aten(const at::Tensor& input, at::TensorList weights);
 
 /// A Monarch matrix (Dao et al., 2022, arXiv 2204.00595) times input [.., k p]: first [k, q, p], second [l, s, r] with
 /// l r = k q; result [.., s l]. Two batched products of ATen's.

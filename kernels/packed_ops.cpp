@@ -141,6 +141,12 @@ at::Tensor conv2d_form(const at::Tensor& input, const at::Tensor& weight, const 
   return at::empty({input.size(0), weight.size(0), places(0), places(1)}, input.options());
 }
 
+at::Tensor& conv2d_into_form(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                             at::Tensor& other, at::IntArrayRef, at::IntArrayRef, at::IntArrayRef,
+                             std::int64_t, std::string_view) {
+  return other;
+}
+
 }  // namespace
 
 bool is_packed_activation(std::string_view name) {
@@ -180,6 +186,7 @@ TORCH_LIBRARY_FRAGMENT(pollard, library) {
 TORCH_LIBRARY_IMPL(pollard, Meta, library) {
   library.impl("packed_linear", TORCH_FN(linear_form));
   library.impl("packed_conv2d", TORCH_FN(conv2d_form));
+  library.impl("packed_conv2d_", TORCH_FN(conv2d_into_form));
 }
 
 }  // namespace pollard::kernels

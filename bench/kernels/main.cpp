@@ -15,12 +15,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "graph/error.h"
 #include "kernels/lowering/lowering.h"
 #include "kernels/packed_ops.h"
-#include "kernels/recurrent/lstm.h"
+#include "kernels/recurrent/layer.h"
 #include "kernels/recurrent/mlstm.h"
 #include "models/model.h"
 
@@ -63,31 +64,35 @@ Row race(const Body& theirs, const Body& ours, int repeat) {
           std::ranges::min(o)};
 }
 
-kernels::LstmDirection direction(std::int64_t inputs, std::int64_t hidden) {
+kernels::Direction direction(std::int64_t inputs, std::int64_t hidden, std::int64_t gates) {
   const double scale = 1 / std::sqrt(static_cast<double>(hidden));
   const auto random = [&](at::IntArrayRef shape) { return at::rand(shape).mul(2).sub(1).mul(scale); };
-  return {random({4 * hidden, inputs}), random({4 * hidden, hidden}), random({4 * hidden}),
-          random({4 * hidden})};
+  const std::int64_t rows = gates * hidden;
+  return {random({rows, inputs}), random({rows, hidden}), random({rows}), random({rows})};
 }
 
 struct Layer {
-  std::vector<kernels::LstmDirection> directions;
-  at::Tensor packed;
+  kernels::Cell cell;
   std::int64_t hidden;
-  Layer(std::int64_t inputs, std::int64_t h) : hidden(h) {
-    directions = {direction(inputs, h), direction(inputs, h)};
-    packed = kernels::pack_lstm(directions);
+  std::vector<kernels::Direction> directions;
+  at::Tensor packed;
+  Layer(kernels::Cell kind, std::int64_t inputs, std::int64_t h) : cell(kind), hidden(h) {
+    const std::int64_t gates = kind == kernels::Cell::Lstm ? 4 : 3;
+    directions = {direction(inputs, h, gates), direction(inputs, h, gates)};
+    packed = kernels::pack_layer(kind, directions);
   }
   at::Tensor run(const at::Tensor& x) const {
     std::vector<at::Tensor> weights;
     for (const auto& d : directions)
       weights.insert(weights.end(), {d.weight_ih, d.weight_hh, d.bias_ih, d.bias_hh});
     const at::Tensor zeros = at::zeros({2, x.size(0), hidden});
+    if (cell == kernels::Cell::Gru)
+      return std::get<0>(at::gru(x, zeros, weights, true, 1, 0, false, true, true));
     return std::get<0>(at::lstm(x, {zeros, zeros}, weights, true, 1, 0, false, true, true));
   }
 };
 
-/// BiLSTM2D as at::lstm does it: [N, S, S, C] turned, flattened, joined.
+/// BiLSTM2D or BiGRU2D as LibTorch does it: [N, S, S, C] turned, flattened, joined.
 at::Tensor map_by_libtorch(const Layer& columns, const Layer& rows, const at::Tensor& x) {
   const std::int64_t n = x.size(0), s = x.size(1), c = x.size(3);
   const at::Tensor v =
@@ -96,28 +101,31 @@ at::Tensor map_by_libtorch(const Layer& columns, const Layer& rows, const at::Te
   return at::cat({v.transpose(1, 2), h}, -1);
 }
 
-void time_lstm(int repeat) {
+void time_layers(kernels::Cell cell, int repeat) {
   struct Size {
     std::int64_t side, inputs, hidden;
   };
-  static const auto layer_op =
+  const std::string kind = cell == kernels::Cell::Lstm ? "lstm" : "gru";
+  const auto layer_op =
       c10::Dispatcher::singleton()
-          .findSchemaOrThrow("pollard::packed_lstm", "")
+          .findSchemaOrThrow(("pollard::packed_" + kind).c_str(), "")
           .typed<at::Tensor(const at::Tensor&, const at::Tensor&, std::int64_t, std::int64_t)>();
-  static const auto map_op = c10::Dispatcher::singleton()
-                                 .findSchemaOrThrow("pollard::packed_lstm_map", "")
-                                 .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                                                   std::int64_t, std::int64_t)>();
+  const auto map_op = c10::Dispatcher::singleton()
+                          .findSchemaOrThrow(("pollard::packed_" + kind + "_map").c_str(), "")
+                          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                            std::int64_t, std::int64_t)>();
   std::printf(
-      "| batch | map | inputs | H | LSTM ms | own ms | ratio | BiLSTM2D ms | own ms | ratio | difference "
-      "|\n");
+      "| batch | map | inputs | H | %s ms | own ms | ratio | both ways on a map ms | own ms | ratio | "
+      "difference "
+      "|\n",
+      kind.c_str());
   std::printf("|---|---|---|---|---|---|---|---|---|---|---|\n");
   double product = 1, map_product = 1;
   int count = 0;
   for (std::int64_t n : {1, 8})
     for (const Size& s : {Size{32, 192, 48}, Size{32, 192, 33}, Size{32, 144, 36}, Size{32, 96, 24},
                           Size{16, 384, 96}, Size{16, 384, 72}, Size{16, 288, 70}, Size{16, 192, 48}}) {
-      const Layer columns(s.inputs, s.hidden), rows(s.inputs, s.hidden);
+      const Layer columns(cell, s.inputs, s.hidden), rows(cell, s.inputs, s.hidden);
       const at::Tensor map = at::randn({n, s.side, s.side, s.inputs}),
                        x = map.view({n * s.side, s.side, s.inputs});
       const Row one = race([&] { return rows.run(x); },
@@ -132,7 +140,7 @@ void time_lstm(int repeat) {
       product *= one.ratio(), map_product *= both.ratio(), ++count;
     }
   std::printf("geometric mean %.2f, %.2f (%s)\n\n", std::pow(product, 1.0 / count),
-              std::pow(map_product, 1.0 / count), kernels::lstm_instruction_set());
+              std::pow(map_product, 1.0 / count), kernels::layer_instruction_set());
 }
 
 void time_linear(int repeat) {
@@ -203,7 +211,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   if (argc > 3) return 0;
-  time_lstm(repeat);
+  time_layers(kernels::Cell::Lstm, repeat), time_layers(kernels::Cell::Gru, repeat);
   time_linear(repeat);
   time_mlstm(repeat);
   return 0;

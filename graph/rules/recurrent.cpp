@@ -157,30 +157,51 @@ void apply_cell(RuleContext& c, const OpRule& rule) {
   }
 }
 
-// pollard::bilstm2d(input [B, H, W, C], columns, rows): a bidirectional layer along H and one along W, each given as the
-// weights of its two directions; the result joins what all four directions say.
-void apply_bilstm2d(RuleContext& c, const OpRule&) {
+// An operator's bidirectional layer over x [places.., C], given as the weights of its two directions: what each of them says.
+std::array<TermId, 2> couple_both_ways(RuleContext& c, std::string_view argument, std::int64_t gates,
+                                       const ValueTerms& x) {
+  const std::vector<ValueId> weights = c.op().tensors(argument);
+  const std::size_t per = weights.size() / 2;
+  if (weights.size() != 4 && weights.size() != 8) c.malformed("weights for another number of directions");
+  std::array<TermId, 2> said{};
+  for (std::size_t d = 0; d < 2; ++d) {
+    const Layer layer = couple(c, std::span(weights).subspan(d * per, per), gates, x.dims.back(), per == 4);
+    count(c, std::span(x.dims).first(x.dims.size() - 1), gates, layer, x.dims.back());
+    said[d] = layer.hidden;
+  }
+  c.tie_counts(said[0], said[1]);
+  return said;
+}
+
+bool has_biases(RuleContext& c, std::string_view argument) { return c.op().tensors(argument).size() == 8; }
+
+// pollard::bilstm2d(input [B, H, W, C], columns, rows), pollard::bigru2d: a bidirectional layer along H and one along W;
+// the result joins what all four directions say.
+void apply_map(RuleContext& c, const OpRule& rule) {
+  const std::int64_t gates = rule.name == "pollard::bilstm2d" ? 4 : 3;
   const ValueTerms& x = c.in("input");
   if (x.dims.size() != 4) c.malformed("a map has 4 dimensions");
-  const std::vector<TermId> places(x.dims.begin(), x.dims.end() - 1);
-  bool biases = false;
   std::vector<TermId> joined;
+  bool biases = false;
   for (const char* scan : {"columns", "rows"}) {
-    const std::vector<ValueId> weights = c.op().tensors(scan);
-    const std::size_t per = weights.size() / 2;
-    if (weights.size() != 4 && weights.size() != 8) c.malformed("weights for another number of directions");
-    for (std::size_t d = 0; d < 2; ++d) {
-      const Layer layer = couple(c, std::span(weights).subspan(d * per, per), 4, x.dims.back(), per == 4);
-      count(c, places, 4, layer, x.dims.back());
-      joined.push_back(layer.hidden);
-    }
-    c.tie_counts(joined[joined.size() - 2], joined.back());
-    biases = biases || per == 4;
+    const auto said = couple_both_ways(c, scan, gates, x);
+    joined.insert(joined.end(), said.begin(), said.end());
+    biases = biases || has_biases(c, scan);
   }
-  for (std::size_t d : {1, 2}) c.freeze(places[d], FreezeWhy::Order);
-  std::vector<TermId> dims = places;
+  std::vector<TermId> dims(x.dims.begin(), x.dims.end() - 1);
+  for (std::size_t d : {1, 2}) c.freeze(dims[d], FreezeWhy::Order);
   dims.push_back(c.terms().sum(joined));
-  c.set(0, std::move(dims), alive_samples(c, places[0], x, biases));
+  c.set(0, std::move(dims), alive_samples(c, x.dims[0], x, biases));
+}
+
+// pollard::bigru(input [B, T, C], weights) -> [B, T, 2 hidden].
+void apply_bigru(RuleContext& c, const OpRule&) {
+  const ValueTerms& x = c.in("input");
+  if (x.dims.size() != 3) c.malformed("sequences have 3 dimensions");
+  const auto said = couple_both_ways(c, "weights", 3, x);
+  c.freeze(x.dims[1], FreezeWhy::Order);
+  c.set(0, {x.dims[0], x.dims[1], c.terms().sum(said)},
+        alive_samples(c, x.dims[0], x, has_biases(c, "weights")));
 }
 
 // pollard::mlstm(q [B, h, S, d], k as q, v [B, h, S, e], gates [B, h, S]) -> [B, h, S, e]: every position reads the earlier.
@@ -217,7 +238,9 @@ std::span<const OpRule> recurrent_rules() {
       {.name = "gru_cell", .apply = apply_cell},
       {.name = "rnn_tanh_cell", .apply = apply_cell},
       {.name = "rnn_relu_cell", .apply = apply_cell},
-      {.name = "pollard::bilstm2d", .apply = apply_bilstm2d},
+      {.name = "pollard::bilstm2d", .apply = apply_map},
+      {.name = "pollard::bigru2d", .apply = apply_map},
+      {.name = "pollard::bigru", .apply = apply_bigru},
       {.name = "pollard::mlstm", .apply = apply_mlstm},
   });
   return kRules;

@@ -54,6 +54,13 @@ class Writer {
     append(target, std::move(args), origin_.outputs);
   }
 
+  /// The same for one that has further results, which nobody reads.
+  void finish_first(const std::string& target, std::vector<NamedArg> args, std::vector<Shape> further) {
+    std::vector<ValueId> outputs = origin_.outputs;
+    for (Shape& shape : further) outputs.push_back(tensor(std::move(shape)));
+    append(target, std::move(args), std::move(outputs));
+  }
+
   std::vector<Op> ops;
 
  private:
@@ -81,7 +88,7 @@ class Writer {
   int parts_ = 0;
 };
 
-// BiLSTM2D -----------------------------------------------------------------------------------------------------
+// Bidirectional layers -----------------------------------------------------------------------------------------
 
 ValueId transposed(Writer& w, ValueId map) {
   Shape shape = w.shape(map);
@@ -90,39 +97,67 @@ ValueId transposed(Writer& w, ValueId map) {
                 std::move(shape));
 }
 
-ValueId along_rows(Writer& w, ValueId map, const std::vector<ValueId>& weights) {
+/// An LSTM's or a GRU's call, "aten.gru.input", over sequences [B, T, C] from zeros.
+struct LayerCall {
+  std::string target;
+  std::vector<NamedArg> args;
+  Shape result, state;
+  std::size_t states;
+};
+
+LayerCall layer_call(Writer& w, const std::string& kind, ValueId input, const std::vector<ValueId>& weights) {
+  const Shape in = w.shape(input);
+  const Size hidden = w.shape(weights[1])[1];
+  const bool cells = kind == "lstm";
+  LayerCall call{.target = "aten." + kind + ".input",
+                 .args = {},
+                 .result = {in[0], in[1], fixed(2 * hidden.hint)},
+                 .state = {fixed(2), in[0], hidden},
+                 .states = cells ? 2U : 1U};
+  const ValueId zeros =
+      w.emit("aten.new_zeros.default",
+             {{"self", input}, {"size", list({std::int64_t{2}, w.size(input, 0), hidden.hint})}}, call.state);
+  call.args = {{"input", input},
+               {"hx", cells ? list({zeros, zeros}) : Arg(zeros)},
+               {"params", Arg::List(weights.begin(), weights.end())},
+               {"has_biases", weights.size() == 8},
+               {"num_layers", std::int64_t{1}},
+               {"dropout", 0.0},
+               {"train", false},
+               {"bidirectional", true},
+               {"batch_first", true}};
+  return call;
+}
+
+ValueId along_rows(Writer& w, const std::string& kind, ValueId map, const std::vector<ValueId>& weights) {
   const Shape in = w.shape(map);
-  const Size count = product(in[0], in[1]), hidden = w.shape(weights[1])[1], joined = fixed(2 * hidden.hint);
   const ValueId rows =
       w.emit("aten.reshape.default",
              {{"self", map}, {"shape", list({std::int64_t{-1}, w.size(map, 2), w.size(map, 3)})}},
-             {count, in[2], in[3]});
-  const Shape state{fixed(2), count, hidden};
-  const ValueId zeros =
-      w.emit("aten.new_zeros.default",
-             {{"self", rows}, {"size", list({std::int64_t{2}, w.size(rows, 0), hidden.hint})}}, state);
-  Arg::List parameters(weights.begin(), weights.end());
-  const ValueId y = w.emit_first("aten.lstm.input",
-                                 {{"input", rows},
-                                  {"hx", list({zeros, zeros})},
-                                  {"params", std::move(parameters)},
-                                  {"has_biases", weights.size() == 8},
-                                  {"num_layers", std::int64_t{1}},
-                                  {"dropout", 0.0},
-                                  {"train", false},
-                                  {"bidirectional", true},
-                                  {"batch_first", true}},
-                                 {{count, in[2], joined}, state, state});
+             {product(in[0], in[1]), in[2], in[3]});
+  LayerCall call = layer_call(w, kind, rows, weights);
+  const Size joined = call.result[2];
+  std::vector<Shape> shapes(call.states, call.state);
+  shapes.insert(shapes.begin(), call.result);
+  const ValueId y = w.emit_first(call.target, std::move(call.args), std::move(shapes));
   return w.emit("aten.reshape.default",
                 {{"self", y}, {"shape", list({w.size(map, 0), w.size(map, 1), w.size(map, 2), joined.hint})}},
                 {in[0], in[1], in[2], joined});
 }
 
-void write_bilstm2d(Writer& w, const Op& op) {
+void write_map(Writer& w, const Op& op, const std::string& kind) {
   const ValueId map = *op.tensor("input");
-  const ValueId columns = transposed(w, along_rows(w, transposed(w, map), op.tensors("columns")));
-  const ValueId rows = along_rows(w, map, op.tensors("rows"));
+  const ValueId columns = transposed(w, along_rows(w, kind, transposed(w, map), op.tensors("columns")));
+  const ValueId rows = along_rows(w, kind, map, op.tensors("rows"));
   w.finish("aten.cat.default", {{"tensors", list({columns, rows})}, {"dim", std::int64_t{-1}}});
+}
+
+void write_bilstm2d(Writer& w, const Op& op) { write_map(w, op, "lstm"); }
+void write_bigru2d(Writer& w, const Op& op) { write_map(w, op, "gru"); }
+
+void write_bigru(Writer& w, const Op& op) {
+  LayerCall call = layer_call(w, "gru", *op.tensor("input"), op.tensors("weights"));
+  w.finish_first(call.target, std::move(call.args), {call.state});
 }
 
 // mLSTM --------------------------------------------------------------------------------------------------------
@@ -208,6 +243,8 @@ using Write = void (*)(Writer&, const Op&);
 
 Write writer_of(std::string_view target) {
   if (target == "pollard.bilstm2d.default") return write_bilstm2d;
+  if (target == "pollard.bigru2d.default") return write_bigru2d;
+  if (target == "pollard.bigru.default") return write_bigru;
   if (target == "pollard.mlstm.default") return write_mlstm;
   if (target == "pollard.monarch.default") return write_monarch;
   return nullptr;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// LSTM layers that begin at zero and whose last states nobody reads, and maps read along columns and rows (BiLSTM2D).
+// LSTM and GRU layers that begin at zero and whose last states nobody reads, and maps read along columns and rows (BiLSTM2D).
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 #include <span>
 
 #include "kernels/lowering/state.h"
-#include "kernels/recurrent/lstm.h"
+#include "kernels/recurrent/layer.h"
 
 namespace pollard::kernels {
 namespace {
@@ -29,7 +29,7 @@ bool is_zero(Lowering& l, ValueId id) {
 bool unread(const Lowering& l, ValueId id) { return l.uses().readers(id).empty() && !l.uses().is_output(id); }
 
 /// The weights of all directions of all layers, in the order of the op; empty when they are not plain.
-std::vector<LstmDirection> directions_of(const Lowering& l, const Op& op, std::size_t count) {
+std::vector<Direction> directions_of(const Lowering& l, const Op& op, std::size_t count) {
   const std::vector<ValueId> ids = op.tensors("params");
   const std::size_t per = op.bool_or("has_biases", true) ? 4 : 2;
   if (ids.size() != count * per) return {};
@@ -39,7 +39,7 @@ std::vector<LstmDirection> directions_of(const Lowering& l, const Op& op, std::s
     if (!tensor) return {};
     tensors.push_back(*tensor);
   }
-  std::vector<LstmDirection> out;
+  std::vector<Direction> out;
   for (std::size_t k = 0; k < count; ++k) {
     const auto* t = &tensors[k * per];
     out.push_back({t[0], t[1], per == 4 ? t[2] : at::Tensor(), per == 4 ? t[3] : at::Tensor()});
@@ -52,14 +52,24 @@ bool takes_place(Lowering& l, const Op& op) {
   if (!input || !l.is_float(*input) || l.value(*input).shape.size() != 3) return false;
   const auto states = op.tensors("hx");
   return std::ranges::all_of(states, [&](ValueId id) { return is_zero(l, id); }) &&
-         unread(l, op.outputs[1]) && unread(l, op.outputs[2]);
+         std::all_of(op.outputs.begin() + 1, op.outputs.end(), [&](ValueId id) { return unread(l, id); });
 }
 
-/// The calls that replace a (stacked) LSTM, one a layer; empty when it must stay.
-std::vector<Op> packed_calls(Lowering& l, const Op& op) {
+/// What the layers of one kind are called, in ATen and packed.
+struct Kind {
+  Cell cell;
+  std::string_view aten, packed, packed_map;  ///< base names
+};
+constexpr std::array<Kind, 2> kKinds{{{Cell::Lstm, "lstm", "packed_lstm", "packed_lstm_map"},
+                                      {Cell::Gru, "gru", "packed_gru", "packed_gru_map"}}};
+
+std::string own_target(std::string_view name) { return "pollard." + std::string(name) + ".default"; }
+
+/// The calls that replace a (stacked) layer, one each; empty when it must stay.
+std::vector<Op> packed_calls(Lowering& l, const Op& op, const Kind& kind) {
   const auto layers = static_cast<std::size_t>(op.int_or("num_layers", 1));
   const std::size_t per_layer = op.bool_or("bidirectional", false) ? 2 : 1;
-  if (op.target != "aten.lstm.input" || !takes_place(l, op)) return {};
+  if (op.target != "aten." + std::string(kind.aten) + ".input" || !takes_place(l, op)) return {};
   const auto directions = directions_of(l, op, layers * per_layer);
   std::vector<Op> calls;
   ValueId input = *op.tensor("input");
@@ -73,9 +83,9 @@ std::vector<Op> packed_calls(Lowering& l, const Op& op) {
       between.name = name + "_layer" + std::to_string(k);
       output = l.program.add(std::move(between));
     }
-    calls.push_back({.target = "pollard.packed_lstm.default",
+    calls.push_back({.target = own_target(kind.packed),
                      .args = {{"input", input},
-                              {"weight", l.add_constant(name + ".packed", pack_lstm(own))},
+                              {"weight", l.add_constant(name + ".packed", pack_layer(kind.cell, own))},
                               {"hidden", hidden},
                               {"dim", std::int64_t{op.bool_or("batch_first", false) ? 1 : 0}}},
                      .outputs = {output},
@@ -139,13 +149,13 @@ ValueId walk_back(const Lowering& l, ValueId value, std::vector<std::size_t>& ch
 struct MapScan {
   ValueId map;
   std::int64_t dim;
-  const Op* lstm;
+  const Op* layer;
 };
 
-/// A packed LSTM between two chains that only move elements.
+/// A packed layer between two chains that only move elements.
 struct Chains {
-  const Op* lstm;
-  ValueId result;  ///< of the LSTM
+  const Op* layer;
+  ValueId result;  ///< of the layer
   std::vector<std::size_t> before, after;
 };
 
@@ -156,7 +166,7 @@ bool reads_along(const Lowering& l, const Chains& c, ValueId map, ValueId value,
   if (in.size() != 4 || out.size() != 4 || !std::equal(in.begin(), in.end() - 1, out.begin())) return false;
   const auto as_sequences = [&](const at::Tensor& t) {
     const at::Tensor s = t.movedim(dim, 2).flatten(0, 1);
-    return c.lstm->int_or("dim", 1) == 1 ? s : s.transpose(0, 1);
+    return c.layer->int_or("dim", 1) == 1 ? s : s.transpose(0, 1);
   };
   const at::Tensor wanted = as_sequences(numbered(in)), seen = moved(l, c.before, map, numbered(in));
   if (wanted.sizes() != seen.sizes() || !at::equal(wanted, seen)) return false;
@@ -165,30 +175,28 @@ bool reads_along(const Lowering& l, const Chains& c, ValueId map, ValueId value,
          at::equal(moved(l, c.after, c.result, results.contiguous()), numbered(out));
 }
 
-/// What the value is, if it is the result of a packed LSTM that read a map along its columns or rows.
-std::optional<MapScan> as_map_scan(Lowering& l, ValueId value) {
+/// What the value is, if it is the result of a packed layer that read a map along its columns or rows.
+std::optional<MapScan> as_map_scan(Lowering& l, ValueId value, const Kind& kind) {
   Chains c{};
   c.result = walk_back(l, value, c.after);
-  c.lstm = l.made_by(c.result, "packed_lstm");
-  if (!c.lstm) return std::nullopt;
+  c.layer = l.made_by(c.result, kind.packed);
+  if (!c.layer) return std::nullopt;
   std::vector<std::size_t> moves;
-  const ValueId origin = walk_back(l, *c.lstm->tensor("input"), moves);
+  const ValueId origin = walk_back(l, *c.layer->tensor("input"), moves);
   for (std::size_t k = moves.size() + 1; k-- > 0;) {  // the nearest ancestor that fits
     const ValueId map = k == 0 ? origin : l.program.ops[moves[k - 1]].outputs[0];
     c.before.assign(moves.begin() + static_cast<std::ptrdiff_t>(k), moves.end());
     for (std::int64_t dim : {1, 2})
-      if (reads_along(l, c, map, value, dim)) return MapScan{map, dim, c.lstm};
+      if (reads_along(l, c, map, value, dim)) return MapScan{map, dim, c.layer};
   }
   return std::nullopt;
 }
 
-}  // namespace
-
-std::size_t pack_lstms(Lowering& l) {
+std::size_t pack_layers(Lowering& l, const Kind& kind) {
   std::size_t places = 0;
   std::vector<Op> ops;
   for (const Op& op : l.program.ops) {
-    std::vector<Op> calls = packed_calls(l, op);
+    std::vector<Op> calls = packed_calls(l, op, kind);
     places += calls.empty() ? 0 : 1;
     if (calls.empty()) calls.push_back(op);
     std::ranges::move(calls, std::back_inserter(ops));
@@ -197,23 +205,31 @@ std::size_t pack_lstms(Lowering& l) {
   return places;
 }
 
+/// Two layers of one kind whose results are joined, into one call.
+bool scan_map(Lowering& l, Op& op, const Kind& kind) {
+  const auto parts = op.base_name() == "cat" ? op.tensors("tensors") : std::vector<ValueId>{};
+  const std::int64_t dim = op.int_or("dim", 0);
+  if (parts.size() != 2 || (dim != -1 && dim != 3)) return false;
+  const auto columns = as_map_scan(l, parts[0], kind), rows = as_map_scan(l, parts[1], kind);
+  if (!columns || !rows || !(columns->map == rows->map) || columns->dim != 1 || rows->dim != 2) return false;
+  op.target = own_target(kind.packed_map);
+  op.args = {{"input", columns->map},
+             {"columns", *columns->layer->tensor("weight")},
+             {"rows", *rows->layer->tensor("weight")},
+             {"hidden_columns", columns->layer->int_or("hidden", 0)},
+             {"hidden_rows", rows->layer->int_or("hidden", 0)}};
+  return true;
+}
+
+}  // namespace
+
+std::size_t pack_lstms(Lowering& l) { return pack_layers(l, kKinds[0]); }
+std::size_t pack_grus(Lowering& l) { return pack_layers(l, kKinds[1]); }
+
 std::size_t scan_maps(Lowering& l) {
   std::size_t places = 0;
-  for (std::size_t i = 0; i < l.program.ops.size(); ++i) {
-    Op& op = l.op(i);
-    const auto parts = op.base_name() == "cat" ? op.tensors("tensors") : std::vector<ValueId>{};
-    const std::int64_t dim = op.int_or("dim", 0);
-    if (parts.size() != 2 || (dim != -1 && dim != 3)) continue;
-    const auto columns = as_map_scan(l, parts[0]), rows = as_map_scan(l, parts[1]);
-    if (!columns || !rows || !(columns->map == rows->map) || columns->dim != 1 || rows->dim != 2) continue;
-    op.target = "pollard.packed_lstm_map.default";
-    op.args = {{"input", columns->map},
-               {"columns", *columns->lstm->tensor("weight")},
-               {"rows", *rows->lstm->tensor("weight")},
-               {"hidden_columns", columns->lstm->int_or("hidden", 0)},
-               {"hidden_rows", rows->lstm->int_or("hidden", 0)}};
-    ++places;
-  }
+  for (std::size_t i = 0; i < l.program.ops.size(); ++i)
+    if (std::ranges::any_of(kKinds, [&](const Kind& kind) { return scan_map(l, l.op(i), kind); })) ++places;
   return places;
 }
 

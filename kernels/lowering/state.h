@@ -75,6 +75,7 @@ std::size_t lay_out_channels_last(Lowering& l);  // convolution.cpp
 std::size_t recognise_gelu(Lowering& l);         // gelu.cpp
 std::size_t pack_linears(Lowering& l);           // linear.cpp
 std::size_t pack_lstms(Lowering& l);             // recurrent.cpp
+std::size_t pack_grus(Lowering& l);              // recurrent.cpp
 std::size_t scan_maps(Lowering& l);              // recurrent.cpp
 std::size_t fuse_mlstms(Lowering& l);            // mlstm.cpp
 std::size_t fuse_activations(Lowering& l);       // fusion.cpp

@@ -7,17 +7,8 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <string_view>
 
 #include "kernels/cuda_operators.h"
-
-#if defined(__x86_64__) && !defined(__clang__)
-#include <immintrin.h>
-#endif
-
-// Vectors are passed between functions that are always inlined: there is no call whose ABI could change.
-#pragma GCC diagnostic ignored "-Wpsabi"
-#pragma GCC optimize("O3")
 
 namespace pollard::kernels {
 namespace {
@@ -32,56 +23,19 @@ struct MlstmHead {
   float eps;
 };
 
-namespace portable {
-constexpr int kLanes = 4, kRows = 2;
-#include "kernels/recurrent/mlstm_tile.inc"
-}  // namespace portable
-
-#if defined(__x86_64__) && !defined(__clang__)
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-namespace avx2 {
-constexpr int kLanes = 8, kRows = 3;
-#include "kernels/recurrent/mlstm_tile.inc"
-}  // namespace avx2
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512vl,avx512dq,fma,prefer-vector-width=512")
-namespace avx512 {
-constexpr int kLanes = 16, kRows = 6;
-#include "kernels/recurrent/mlstm_tile.inc"
-}  // namespace avx512
-#pragma GCC pop_options
-#endif
-
-struct InstructionSet {
-  const char* name;
+struct Kernel {
   std::int64_t panel, rows;
   void (*run)(const MlstmHead&, float*);
 };
 
-/// Those the processor has, best first.
-const std::vector<InstructionSet>& instruction_sets() {
-  static const auto kSets = [] {
-    std::vector<InstructionSet> sets;
-#if defined(__x86_64__) && !defined(__clang__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))
-      sets.push_back({"avx512", avx512::kPanel, avx512::kRows, avx512::run_head});
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-      sets.push_back({"avx2", avx2::kPanel, avx2::kRows, avx2::run_head});
-#endif
-    sets.push_back({"portable", portable::kPanel, portable::kRows, portable::run_head});
-    return sets;
-  }();
-  return kSets;
-}
+}  // namespace
+}  // namespace pollard::kernels
 
-/// Memory of a thread that later calls find again.
-float* scratch(std::int64_t floats) {
-  thread_local std::vector<float> memory;
-  if (memory.size() < static_cast<std::size_t>(floats)) memory.resize(static_cast<std::size_t>(floats));
-  return memory.data();
-}
+#define POLLARD_TILE "kernels/recurrent/mlstm_tile.inc"
+#include "kernels/instruction_sets.inc"
+
+namespace pollard::kernels {
+namespace {
 
 struct Gates {
   at::Tensor decay, g, top;
@@ -94,40 +48,41 @@ Gates accumulate_gates(const at::Tensor& i, const at::Tensor& f) {
 
 at::Tensor rows_contiguous(const at::Tensor& t) { return t.stride(3) == 1 ? t : t.contiguous(); }
 
-at::Tensor run_fused(const InstructionSet& set, const at::Tensor& q_given, const at::Tensor& k_given,
+at::Tensor run_fused(const Kernel& kernel, const at::Tensor& q_given, const at::Tensor& k_given,
                      const at::Tensor& v_given, const at::Tensor& i, const at::Tensor& f, double eps) {
   const at::Tensor q = rows_contiguous(q_given), k = rows_contiguous(k_given), v = rows_contiguous(v_given);
   const std::int64_t heads = q.size(1), S = q.size(2), d = q.size(3), e = v.size(3),
-                     value_panels = (e + set.panel - 1) / set.panel, panels = (S + set.panel - 1) / set.panel;
+                     value_panels = (e + kernel.panel - 1) / kernel.panel,
+                     panels = (S + kernel.panel - 1) / kernel.panel;
   const Gates gates = accumulate_gates(i, f);
-  const at::Tensor g = at::constant_pad_nd(gates.g, {0, set.panel}).contiguous(),
+  const at::Tensor g = at::constant_pad_nd(gates.g, {0, kernel.panel}).contiguous(),
                    top = gates.top.contiguous(), bound = gates.decay.add(gates.top).neg().exp().contiguous();
   at::Tensor out = at::empty({q.size(0), heads, S, e}, q.options());
-  const std::int64_t floats =
-      panels * set.panel * d + value_panels * set.panel * (S + set.rows) + set.rows * set.panel;
+  const std::int64_t floats = panels * kernel.panel * d + value_panels * kernel.panel * (S + kernel.rows) +
+                              kernel.rows * kernel.panel;
   at::parallel_for(0, q.size(0) * heads, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n) {
       const std::int64_t b = n / heads, h = n % heads;
       const auto at_head = [&](const at::Tensor& t) {
         return t.const_data_ptr<float>() + b * t.stride(0) + h * t.stride(1);
       };
-      set.run({.q = at_head(q),
-               .k = at_head(k),
-               .v = at_head(v),
-               .q_stride = q.stride(2),
-               .k_stride = k.stride(2),
-               .v_stride = v.stride(2),
-               .g = at_head(g),
-               .top = at_head(top),
-               .bound = at_head(bound),
-               .out = out.mutable_data_ptr<float>() + n * S * e,
-               .out_stride = e,
-               .steps = S,
-               .width = d,
-               .value_width = e,
-               .value_panels = value_panels,
-               .eps = static_cast<float>(eps)},
-              scratch(floats));
+      kernel.run({.q = at_head(q),
+                  .k = at_head(k),
+                  .v = at_head(v),
+                  .q_stride = q.stride(2),
+                  .k_stride = k.stride(2),
+                  .v_stride = v.stride(2),
+                  .g = at_head(g),
+                  .top = at_head(top),
+                  .bound = at_head(bound),
+                  .out = out.mutable_data_ptr<float>() + n * S * e,
+                  .out_stride = e,
+                  .steps = S,
+                  .width = d,
+                  .value_width = e,
+                  .value_panels = value_panels,
+                  .eps = static_cast<float>(eps)},
+                 scratch(floats));
     }
   });
   return out;
@@ -144,11 +99,12 @@ void check_shapes(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
 at::Tensor mlstm(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& i,
                  const at::Tensor& f, double eps) {
   check_shapes(q, k, v, i, f);
+  if (v.is_meta()) return at::empty(v.sizes(), v.options());  // the library has no cummax there
   bool plain = q.numel() > 0 && v.numel() > 0;
   for (const at::Tensor& t : {q, k, v, i, f})
     plain = plain && t.device() == q.device() && t.scalar_type() == at::kFloat &&
             !(at::GradMode::is_enabled() && t.requires_grad());
-  if (plain && q.is_cpu()) return run_fused(instruction_sets().front(), q, k, v, i, f, eps);
+  if (plain && q.is_cpu()) return run_fused(best_kernel(), q, k, v, i, f, eps);
   if (plain && q.is_cuda() && v.size(3) <= cuda::kWidestMlstm) return cuda::mlstm(q, k, v, i, f, eps);
   return mlstm_by_aten(q, k, v, i, f, eps);
 }
@@ -167,12 +123,8 @@ at::Tensor mlstm_by_aten(const at::Tensor& q, const at::Tensor& k, const at::Ten
 
 at::Tensor mlstm_with(const char* name, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                       const at::Tensor& i, const at::Tensor& f, double eps) {
-  const auto& sets = instruction_sets();
-  const auto set =
-      std::ranges::find_if(sets, [&](const auto& s) { return std::string_view(s.name) == name; });
-  TORCH_CHECK_VALUE(set != sets.end(), "mlstm: this processor has no ", name);
   check_shapes(q, k, v, i, f);
-  return run_fused(*set, q, k, v, i, f, eps);
+  return run_fused(kernel_of(name), q, k, v, i, f, eps);
 }
 
 TORCH_LIBRARY_FRAGMENT(pollard, library) {

@@ -4,7 +4,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "kernels/recurrent/lstm.h"
+#include "kernels/recurrent/layer.h"
 
 namespace pollard::kernels {
 namespace {
@@ -30,7 +30,7 @@ TEST_P(MlstmKernel, ComputesTheParallelFormInDouble) {
   const Inputs x(GetParam());
   const auto f64 = [](const at::Tensor& t) { return t.to(at::kDouble); };
   const at::Tensor want = mlstm_by_aten(f64(x.q), f64(x.k), f64(x.v), f64(x.i), f64(x.f), 1e-6);
-  for (const char* set : lstm_instruction_sets()) {
+  for (const char* set : layer_instruction_sets()) {
     const at::Tensor got = mlstm_with(set, x.q, x.k, x.v, x.i, x.f, 1e-6);
     EXPECT_LE(got.sub(want).abs().max().item<double>(), 1e-5 * want.abs().max().item<double>()) << set;
   }

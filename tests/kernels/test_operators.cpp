@@ -20,12 +20,12 @@ using graph::ValueId;
 using Tensors = std::vector<at::Tensor>;
 using Targets = std::vector<std::string>;
 
-Tensors layer(std::int64_t inputs, std::int64_t hidden, bool biases) {
+Tensors layer(std::int64_t inputs, std::int64_t hidden, bool biases, std::int64_t gates = 4) {
   Tensors out;
   for (int direction = 0; direction < 2; ++direction) {
-    out.push_back(at::randn({4 * hidden, inputs}) / 3);
-    out.push_back(at::randn({4 * hidden, hidden}) / 3);
-    if (biases) out.insert(out.end(), {at::randn({4 * hidden}), at::randn({4 * hidden})});
+    out.push_back(at::randn({gates * hidden, inputs}) / 3);
+    out.push_back(at::randn({gates * hidden, hidden}) / 3);
+    if (biases) out.insert(out.end(), {at::randn({gates * hidden}), at::randn({gates * hidden})});
   }
   return out;
 }
@@ -48,7 +48,7 @@ TEST(Operators, WhatIsNotPackedHasARowInTheTable) {
     ++own;
     EXPECT_TRUE(graph::find_rule("pollard." + name.name.substr(9) + ".default")) << name.name;
   }
-  EXPECT_EQ(own, 3);
+  EXPECT_EQ(own, 5);
 }
 
 TEST(Operators, BiLstm2dReadsColumnsAndRows) {
@@ -64,11 +64,29 @@ TEST(Operators, BiLstm2dReadsColumnsAndRows) {
     }
 }
 
+TEST(Operators, BiGruReadsSequencesAndMaps) {
+  for (const bool biases : {true, false})
+    for (const std::int64_t hidden : {1, 7, 33}) {
+      const at::Tensor x = at::randn({2, 5, 3, 6});
+      const Tensors columns = layer(6, hidden, biases, 3), rows = layer(6, hidden + 2, biases, 3);
+      const at::Tensor got = bigru2d(x, columns, rows);
+      expect_near(got, bigru2d_by_aten(x.to(at::kDouble), doubles(columns), doubles(rows)));
+      const at::Tensor along = bigru(x.select(1, 4), rows);
+      expect_near(along, bigru_by_aten(x.select(1, 4).to(at::kDouble), doubles(rows)));
+      expect_near(along, got.select(1, 4).slice(-1, 2 * hidden));
+    }
+  EXPECT_ANY_THROW(bigru(at::randn({2, 5, 6}), layer(6, 4, true, 4)));
+  EXPECT_ANY_THROW(bigru(at::randn({2, 5, 3, 6}), layer(6, 4, true, 3)));
+}
+
 TEST(Operators, GradientsFollowWhatTheyStandFor) {
   const at::Tensor x = at::randn({1, 3, 4, 5}).requires_grad_(), y = at::randn({4, 12}).requires_grad_();
   const Tensors columns = layer(5, 4, true), rows = layer(5, 3, true);
   bilstm2d(x, columns, rows).sum().backward();
   EXPECT_GT(x.grad().abs().min().item<double>(), 0);
+  const at::Tensor z = at::randn({2, 3, 5}).requires_grad_();
+  bigru(z, layer(5, 4, true, 3)).sum().backward();
+  EXPECT_GT(z.grad().abs().min().item<double>(), 0);
   monarch(y, at::ones({3, 2, 4}), at::ones({2, 5, 3})).sum().backward();
   EXPECT_TRUE(at::equal(y.grad(), at::full({4, 12}, 10.0)));
 }
@@ -89,6 +107,8 @@ TEST(Operators, SayTheirFormWithoutComputing) {
   EXPECT_EQ(
       bilstm2d(at::empty({2, 5, 3, 6}, meta), on_meta(layer(6, 4, true)), on_meta(layer(6, 3, true))).sizes(),
       at::IntArrayRef({2, 5, 3, 14}));
+  EXPECT_EQ(bigru(at::empty({2, 5, 6}, meta), on_meta(layer(6, 4, true, 3))).sizes(),
+            at::IntArrayRef({2, 5, 8}));
   EXPECT_EQ(monarch(at::empty({2, 12}, meta), at::empty({3, 4, 4}, meta), at::empty({2, 5, 6}, meta)).sizes(),
             at::IntArrayRef({2, 10}));
   const auto call = [](const char* name, std::vector<c10::IValue> stack) {
@@ -97,14 +117,24 @@ TEST(Operators, SayTheirFormWithoutComputing) {
   };
   using Sizes = std::vector<std::int64_t>;
   const at::Tensor map = at::empty({2, 6, 5, 7}, meta), packed = at::empty({2, 1, 12, 4, 16}, meta);
-  EXPECT_EQ(call("pollard::packed_lstm", {map, packed, 4, 1}), (Sizes{2, 6, 5, 8}));
-  EXPECT_EQ(call("pollard::packed_lstm_map", {map, packed, packed, 4, 3}), (Sizes{2, 6, 5, 14}));
+  for (const char* name : {"pollard::packed_lstm", "pollard::packed_gru"}) {
+    EXPECT_EQ(call(name, {map, packed, 4, 1}), (Sizes{2, 6, 5, 8}));
+    EXPECT_EQ(call((std::string(name) + "_map").c_str(), {map, packed, packed, 4, 3}), (Sizes{2, 6, 5, 14}));
+  }
   EXPECT_EQ(call("pollard::packed_linear", {map, at::empty({9, 7}, meta), {}, {}, "relu"}),
             (Sizes{2, 6, 5, 9}));
   EXPECT_EQ(
       call("pollard::packed_conv2d",
            {map, at::empty({9, 6, 3, 3}, meta), {}, {}, Sizes{2, 2}, Sizes{1, 1}, Sizes{1, 1}, 1, "relu"}),
       (Sizes{2, 9, 3, 4}));
+  const at::Tensor sum = at::empty({2, 9, 3, 4}, meta);
+  EXPECT_EQ(
+      call("pollard::packed_conv2d_",
+           {map, at::empty({9, 6, 3, 3}, meta), {}, sum, Sizes{2, 2}, Sizes{1, 1}, Sizes{1, 1}, 1, "relu"}),
+      sum.sizes().vec());
+  const at::Tensor heads = at::empty({2, 3, 5, 4}, meta), gate = at::empty({2, 3, 5}, meta);
+  EXPECT_EQ(call("pollard::mlstm", {heads, heads, at::empty({2, 3, 5, 7}, meta), gate, gate, 1e-6}),
+            (Sizes{2, 3, 5, 7}));
 }
 
 Targets targets(const Lowered& lowered) {
@@ -185,6 +215,20 @@ TEST(Operators, AreWrittenOutForExportersAndFoundAgain) {
                   {"second", monarch.weight("second", at::randn({2, 5, 6}))}},
                  {2, 3, 10});
   EXPECT_TRUE(all_aten(monarch.lowered({})));
+}
+
+TEST(Operators, GruLayersAreFoundAgain) {
+  OneOperator along({2, 5, 6}), map({2, 4, 3, 6});
+  along.finish("pollard.bigru.default",
+               {{"input", along.x}, {"weights", along.weight_list("w", layer(6, 5, true, 3))}}, {2, 5, 10});
+  map.finish("pollard.bigru2d.default",
+             {{"input", map.x},
+              {"columns", map.weight_list("c", layer(6, 5, true, 3))},
+              {"rows", map.weight_list("r", layer(6, 4, true, 3))}},
+             {2, 4, 3, 18});
+  for (const OneOperator* one : {&along, &map}) EXPECT_TRUE(all_aten(one->lowered({"pack-grus"})));
+  EXPECT_EQ(targets(along.lowered({})), Targets{"pollard.packed_gru.default"});
+  EXPECT_EQ(targets(map.lowered({})), Targets{"pollard.packed_gru_map.default"});
 }
 
 TEST(Operators, RunAtOtherSizesWhereTheProgramMay) {

@@ -39,25 +39,37 @@ struct Builder : graph::testing::ProgramBuilder {
   }
 };
 
-Arg layer(Builder& b, const std::string& name, std::int64_t inputs, std::int64_t hidden) {
+Arg layer(Builder& b, const std::string& name, std::int64_t inputs, std::int64_t hidden,
+          std::int64_t gates = 4) {
   Arg::List out;
   for (const std::string direction : {"", "_reverse"}) {
-    out.emplace_back(b.parameter(name + "_ih" + direction, {4 * hidden, inputs}));
-    out.emplace_back(b.parameter(name + "_hh" + direction, {4 * hidden, hidden}));
-    out.emplace_back(b.parameter(name + "_bias_ih" + direction, {4 * hidden}));
-    out.emplace_back(b.parameter(name + "_bias_hh" + direction, {4 * hidden}));
+    out.emplace_back(b.parameter(name + "_ih" + direction, {gates * hidden, inputs}));
+    out.emplace_back(b.parameter(name + "_hh" + direction, {gates * hidden, hidden}));
+    out.emplace_back(b.parameter(name + "_bias_ih" + direction, {gates * hidden}));
+    out.emplace_back(b.parameter(name + "_bias_hh" + direction, {gates * hidden}));
   }
   return out;
 }
 
-models::Model bilstm2d_network() {
+models::Model map_network(const char* target, std::int64_t gates) {
   Builder b;
   const ValueId x = b.dense("embed", b.input("x", {2, 4, 3, 5}), {2, 4, 3, 6}, 5);
-  const ValueId y =
-      b.one("pollard.bilstm2d.default",
-            {{"input", x}, {"columns", layer(b, "columns", 6, 8)}, {"rows", layer(b, "rows", 6, 4)}},
-            {2, 4, 3, 24});
+  const ValueId y = b.one(
+      target,
+      {{"input", x}, {"columns", layer(b, "columns", 6, 8, gates)}, {"rows", layer(b, "rows", 6, 4, gates)}},
+      {2, 4, 3, 24});
   return b.finish_model(b.dense("head", y, {2, 4, 3, 3}, 24));
+}
+
+models::Model bilstm2d_network() { return map_network("pollard.bilstm2d.default", 4); }
+models::Model bigru2d_network() { return map_network("pollard.bigru2d.default", 3); }
+
+models::Model bigru_network() {
+  Builder b;
+  const ValueId x = b.dense("embed", b.input("x", {2, 7, 5}), {2, 7, 6}, 5);
+  const ValueId y =
+      b.one("pollard.bigru.default", {{"input", x}, {"weights", layer(b, "gru", 6, 8, 3)}}, {2, 7, 16});
+  return b.finish_model(b.dense("head", y, {2, 7, 3}, 16));
 }
 
 /// Two heads of 6 with gates of their own.
@@ -120,8 +132,9 @@ TEST_P(OperatorPruning, HalfLeavesAndTheRestComputesTheSame) {
 
 TEST_P(OperatorPruning, WhatIsWrittenOutIsTheSameProofAndGoesToOnnx) {
   models::Model model = GetParam().make(), written = model;
-  const kernels::Lowered plain = kernels::lower(
-      model.program, model.weights, {.without = {"constants", "pack-linears", "pack-lstms", "fuse-mlstms"}});
+  const kernels::Lowered plain =
+      kernels::lower(model.program, model.weights,
+                     {.without = {"constants", "pack-linears", "pack-lstms", "pack-grus", "fuse-mlstms"}});
   written.program = plain.program;
   written.weights = plain.weights;
   const graph::Dependencies a = graph::analyse(model.program), b = graph::analyse(written.program);
@@ -134,6 +147,8 @@ TEST_P(OperatorPruning, WhatIsWrittenOutIsTheSameProofAndGoesToOnnx) {
 
 INSTANTIATE_TEST_SUITE_P(All, OperatorPruning,
                          ::testing::Values(Case{"bilstm2d", bilstm2d_network, "pollard.bilstm2d.default"},
+                                           Case{"bigru2d", bigru2d_network, "pollard.bigru2d.default"},
+                                           Case{"bigru", bigru_network, "pollard.bigru.default"},
                                            Case{"mlstm", mlstm_network, "pollard.mlstm.default"},
                                            Case{"monarch", monarch_network, "pollard.monarch.default"}),
                          [](const auto& test) { return test.param.name; });

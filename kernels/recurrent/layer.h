@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace pollard::kernels {
+
+/// Gates as PyTorch stacks them: LSTM i, f, g, o (Hochreiter and Schmidhuber, 1997), GRU r, z, n (Cho et al., 2014,
+/// arXiv 1406.1078; the reset gate on what the state gives, after its bias).
+enum class Cell : std::uint8_t { Lstm, Gru };
+
+/// A recurrent layer on a CPU, zero initial state. The input projection and all steps of a few sequences run at once, while
+/// their weights stay in the cache; gates are computed on what is in registers. Single precision; instruction set chosen
+/// at run time.
+///
+///     pollard::packed_lstm(Tensor input [.., inputs], Tensor weight, int hidden, int dim)
+///         -> Tensor [.., directions * hidden]             reads along dimension `dim`
+///     pollard::packed_lstm_map(Tensor input [B, H, W, inputs], Tensor columns, Tensor rows,
+///                              int hidden_columns, int hidden_rows)
+///         -> Tensor [B, H, W, directions * (hidden_columns + hidden_rows)]
+///             BiLSTM2D: one layer down (and up) every column, one along (and back) every row, joined
+///     pollard::packed_gru(..), pollard::packed_gru_map(..)    the same of a GRU
+///
+/// A weight that is not packed for this input and processor, another type or device: ValueError.
+///
+/// One direction of a layer of g gates: weight_ih [g H, inputs], weight_hh [g H, H], biases [g H] or undefined.
+struct Direction {
+  at::Tensor weight_ih, weight_hh, bias_ih, bias_hh;
+};
+
+/// The layer's weights in the order in which the kernel reads them: [directions, panels, inputs + biases + H, gates, lanes],
+/// zeros beyond H. After the inputs' rows an LSTM has both biases in one row; a GRU has b_ir + b_hr, b_iz + b_hz, b_in in
+/// one and 0, 0, b_hn in the next. For this processor.
+at::Tensor pack_layer(Cell cell, std::span<const Direction> directions);
+
+/// "avx512", "avx2" or "portable": what this processor runs.
+const char* layer_instruction_set();
+/// For tests: as pack_layer and pollard::packed_lstm or packed_gru, in a given instruction set the processor has.
+at::Tensor layer_with(const char* instruction_set, Cell cell, const at::Tensor& input,
+                      std::span<const Direction> directions, std::int64_t dim);
+std::vector<const char*> layer_instruction_sets();  ///< those this processor has, best first
+
+}  // namespace pollard::kernels
