@@ -15,6 +15,8 @@ namespace pollard::kernels {
 ///     pollard::bigru2d(Tensor input, Tensor[] columns, Tensor[] rows) -> Tensor
 ///     pollard::bigru(Tensor input, Tensor[] weights) -> Tensor
 ///     pollard::monarch(Tensor input, Tensor first, Tensor second) -> Tensor
+///     pollard::focused_linear_attention(..), pollard::masked_attention(..),
+///     pollard::cascaded_group_attention(..)                                        attention/*.h
 ///
 /// Tensors of other forms: ValueError.
 

@@ -19,6 +19,8 @@
 #include <vector>
 
 #include "graph/error.h"
+#include "kernels/attention/focused_attention.h"
+#include "kernels/attention/masked_attention.h"
 #include "kernels/lowering/lowering.h"
 #include "kernels/packed_ops.h"
 #include "kernels/recurrent/layer.h"
@@ -183,6 +185,48 @@ void time_mlstm(int repeat) {
   }
 }
 
+/// FLatten's layers: DeiT, Swin's windows and PVT's first stage, whose keys are fewer.
+void time_focused(int repeat) {
+  std::printf(
+      "\n| B | N | n | heads | d | ATen ms | own ms | ratio | difference "
+      "|\n|---|---|---|---|---|---|---|---|---|\n");
+  struct Size {
+    std::int64_t batch, queries, keys, heads, d;
+  };
+  for (const Size& s : {Size{1, 197, 197, 3, 64}, Size{8, 197, 197, 3, 64}, Size{64, 49, 49, 3, 32},
+                        Size{1, 3136, 49, 1, 64}, Size{1, 3136, 3136, 2, 32}, Size{1, 197, 197, 3, 45}}) {
+    const std::int64_t C = s.heads * s.d;
+    const at::Tensor qkv = at::randn({s.batch, s.queries, 3 * C}), q = qkv.slice(2, 0, C),
+                     kv = at::randn({s.batch, s.keys, 2 * C}), k = kv.slice(2, 0, C), v = kv.slice(2, C),
+                     gain = at::rand({C}).add(0.5);
+    const Row row = race(
+        [&] {
+          return kernels::focused_attention_by_aten(q, k, v, gain, {s.heads, 3});
+        },
+        [&] {
+          return kernels::focused_attention(q, k, v, gain, {s.heads, 3});
+        },
+        repeat);
+    std::printf("| %ld | %ld | %ld | %ld | %ld | %.3f | %.3f | **%.2f** | %.1e |\n", s.batch, s.queries,
+                s.keys, s.heads, s.d, 1e3 * row.theirs, 1e3 * row.ours, row.ratio(), row.difference);
+  }
+}
+
+/// Half of the heads closed, against computing all.
+void time_masked(int repeat) {
+  std::printf(
+      "\n| B | heads | L | d | all heads ms | open heads ms | ratio |\n|---|---|---|---|---|---|---|\n");
+  for (const auto& [batch, length] : {std::pair<std::int64_t, std::int64_t>{1, 197}, {8, 197}, {8, 64}}) {
+    const at::Tensor q = at::randn({batch, 12, length, 64}), k = at::randn({batch, 12, length, 64}),
+                     v = at::randn({batch, 12, length, 64}),
+                     gate = at::arange(12).remainder(2).to(at::kFloat);
+    const Row row = race([&] { return kernels::masked_attention_by_aten(q, k, v, gate); },
+                         [&] { return kernels::masked_attention(q, k, v, gate); }, repeat);
+    std::printf("| %ld | 12 | %ld | 64 | %.3f | %.3f | **%.2f** |\n", batch, length, 1e3 * row.theirs,
+                1e3 * row.ours, row.ratio());
+  }
+}
+
 void time_network(const std::string& path, int repeat) {
   const models::Model model = models::load(path);
   const kernels::Executor plain(model.program);
@@ -214,5 +258,7 @@ int main(int argc, char** argv) {
   time_layers(kernels::Cell::Lstm, repeat), time_layers(kernels::Cell::Gru, repeat);
   time_linear(repeat);
   time_mlstm(repeat);
+  time_focused(repeat);
+  time_masked(repeat);
   return 0;
 }

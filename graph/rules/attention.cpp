@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products of two tensors: matmul in all its forms, einsum, and scaled dot-product attention.
+// Products of two tensors: matmul in all its forms, einsum, and attention: scaled dot-product, focused linear, cascaded group.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -186,6 +186,13 @@ void apply_sdpa(RuleContext& c, const OpRule&) {
     scores.push_back(S);
     c.broadcast(scores, c.in("attn_mask").dims);
   }
+  std::vector<const ValueTerms*> through{&v};
+  if (c.has("gate")) {  // pollard::masked_attention: [heads] or [B, heads]
+    const ValueTerms& gate = c.in("gate");
+    if (gate.dims.empty() || gate.dims.size() > batch.size()) c.malformed("a gate for each head");
+    c.broadcast(batch, gate.dims);
+    through.push_back(&gate);
+  }
   const std::array contracted{&q, &k};
   c.contract(E, contracted, "query", rank - 1);
   std::vector<TermId> scores = dims, mix = dims;
@@ -194,7 +201,6 @@ void apply_sdpa(RuleContext& c, const OpRule&) {
   c.macs(1, std::move(scores));
   c.macs(1, std::move(mix));
   dims.push_back(D);
-  const std::array through{&v};
   std::vector<TermId> alive = c.nonvanishing_product(dims, through);
   c.set(0, std::move(dims), std::move(alive));
 }
@@ -230,6 +236,90 @@ void apply_monarch(RuleContext& c, const OpRule&) {
   c.set(0, std::move(dims), std::move(alive));
 }
 
+// pollard::focused_linear_attention(q [B, N, C], k [B, n, C], v [B, n, (h x e)], gain [C]) with C = (h x d): a channel whose
+// gain is 0 takes no part, so lengths and products are over the kept ones.
+void apply_focused(RuleContext& c, const OpRule&) {
+  const ValueTerms &q = c.in("q"), &k = c.in("k"), &v = c.in("v"), &gain = c.in("gain");
+  const std::int64_t heads = c.op().int_or("heads", 1);
+  if (q.dims.size() != 3 || k.dims.size() != 3 || v.dims.size() != 3 || gain.dims.empty() || heads < 1 ||
+      c.size(q.dims[2]) % heads || c.size(v.dims[2]) % heads)
+    c.malformed("channels not divisible by heads");
+  const TermId h = c.fresh(heads), d = c.fresh(c.size(q.dims[2]) / heads),
+               e = c.fresh(c.size(v.dims[2]) / heads);
+  const TermId width = c.terms().product({h, d});
+  c.remember("heads", h);
+  for (TermId term : {q.dims[2], k.dims[2], gain.dims.back()}) c.unify(term, width);
+  c.unify(v.dims[2], c.terms().product({h, e}));
+  for (const ValueTerms* other : {&k, &v}) c.unify(q.dims[0], other->dims[0]);
+  c.unify(k.dims[1], v.dims[1]);
+  c.freeze(k.dims[1], FreezeWhy::Reduction);
+  mark_heads(c, std::array{h}, std::array{d, e});
+  // What is computed from weights alone is zero for removed channels, softplus or not.
+  const std::array gated{&gain}, through{&v};
+  if (!c.facts(c.id("gain")).from_weights && !c.nonvanishing_product(std::array{width}, gated).empty())
+    c.freeze(d, FreezeWhy::Reduction);
+  for (TermId cost : {e, c.fresh(1)}) c.macs(1, {q.dims[0], h, q.dims[1], d, cost});
+  c.macs(1, {q.dims[0], h, k.dims[1], d, e});
+  std::vector<TermId> dims{q.dims[0], q.dims[1], v.dims[2]};
+  std::vector<TermId> alive = c.nonvanishing_product(dims, through);
+  c.set(0, std::move(dims), std::move(alive));
+}
+
+void rewrite_focused(RewriteContext& c) {
+  if (const TermId h = c.remembered("heads"); c.resized(h)) c.op().set("heads", c.new_size(h));
+}
+
+/// One head of cascaded group attention: what it reads, K and e.
+struct CascadedHead {
+  TermId in, key, value;
+};
+
+CascadedHead couple_cascaded(RuleContext& c, std::size_t h, const ValueTerms& x) {
+  const auto weight = [&](const char* list) -> const ValueTerms& {
+    const std::vector<ValueId> ids = c.op().tensors(list);
+    if (h >= ids.size()) c.malformed("every head has four weights");
+    return c.in(ids[h]);
+  };
+  const ValueTerms &qkv = weight("qkv"), &depthwise = weight("depthwise");
+  if (qkv.dims.size() != 4 || depthwise.dims.size() != 4)
+    c.malformed("weights of convolutions have 4 dimensions");
+  const std::int64_t K = c.size(depthwise.dims[0]), e = c.size(qkv.dims[0]) - 2 * K;
+  if (e < 1) c.malformed("queries and keys without values");
+  const CascadedHead head{.in = qkv.dims[1], .key = depthwise.dims[0], .value = c.fresh(e)};
+  c.unify(qkv.dims[0], c.terms().sum(std::array{head.key, head.key, head.value}));
+  c.unify(weight("qkv_bias").dims.at(0), qkv.dims[0]);
+  c.unify(weight("depthwise_bias").dims.at(0), head.key);
+  for (std::size_t d : {2, 3}) c.freeze(depthwise.dims[d], FreezeWhy::Kernel);
+  const TermId batch = x.dims[0], H = x.dims[2], W = x.dims[3];
+  for (TermId made : {head.key, head.key, head.value}) c.macs(1, {batch, made, H, W, head.in});
+  c.macs(1, {batch, head.key, H, W, depthwise.dims[2], depthwise.dims[3]});
+  for (TermId inner : {head.key, head.value}) c.macs(1, {batch, H, W, H, W, inner});
+  c.role(head.key, Role::HeadDim);
+  return head;
+}
+
+// pollard::cascaded_group_attention(input [B, (c_0 + c_1 + ..), H, W], .., bias [heads, n, n]): what a head gives is added to
+// what the next one reads.
+void apply_cascaded(RuleContext& c, const OpRule&) {
+  const ValueTerms &x = c.in("input"), &bias = c.in("bias");
+  if (x.dims.size() != 4 || bias.dims.size() != 3) c.malformed("windows have 4 dimensions, their bias 3");
+  for (std::size_t d : {2, 3}) c.freeze(x.dims[d], FreezeWhy::Softmax);
+  c.freeze(bias.dims[0], FreezeWhy::Stack);
+  for (std::size_t d : {1, 2}) c.freeze(bias.dims[d], FreezeWhy::Softmax);
+  std::vector<TermId> read, given;
+  for (std::size_t h = 0; h < c.op().tensors("qkv").size(); ++h) {
+    const CascadedHead head = couple_cascaded(c, h, x);
+    if (h > 0) c.unify(given.back(), head.in);
+    read.push_back(head.in);
+    given.push_back(head.value);
+  }
+  if (read.empty()) c.malformed("no heads");
+  c.unify(x.dims[1], c.terms().sum(read));
+  std::vector<TermId> dims{x.dims[0], c.terms().sum(given), x.dims[2], x.dims[3]};
+  const std::array batch{x.dims[0]};
+  c.set(0, std::move(dims), c.all_axes(batch));  // biases speak for samples that are zero
+}
+
 }  // namespace
 
 std::span<const OpRule> attention_rules() {
@@ -240,6 +330,9 @@ std::span<const OpRule> attention_rules() {
       {.name = "baddbmm", .apply = apply_addmm},
       {.name = "einsum", .apply = apply_einsum},
       {.name = "scaled_dot_product_attention", .apply = apply_sdpa, .rewrite = rewrite_sdpa},
+      {.name = "pollard::masked_attention", .apply = apply_sdpa, .rewrite = rewrite_sdpa},
+      {.name = "pollard::focused_linear_attention", .apply = apply_focused, .rewrite = rewrite_focused},
+      {.name = "pollard::cascaded_group_attention", .apply = apply_cascaded},
       {.name = "pollard::monarch", .apply = apply_monarch},
   });
   return kRules;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "kernels/lowering/state.h"
+#include "kernels/lowering/writer.h"
 
 namespace pollard::kernels {
 namespace {
@@ -12,81 +12,7 @@ using graph::Arg;
 using graph::NamedArg;
 using graph::Op;
 using graph::Size;
-using graph::Value;
 using graph::ValueId;
-using Shape = std::vector<Size>;
-
-Arg list(std::vector<Arg> entries) { return Arg::List(std::move(entries)); }
-Size fixed(std::int64_t size) { return {size, ""}; }
-Size product(const Size& a, const Size& b) {
-  const auto text = [](const Size& s) { return s.symbolic() ? "(" + s.expr + ")" : std::to_string(s.hint); };
-  return {a.hint * b.hint, a.symbolic() || b.symbolic() ? text(a) + "*" + text(b) : ""};
-}
-
-/// Writes the ops that take one op's place.
-class Writer {
- public:
-  Writer(Lowering& l, const Op& origin) : l_(l), origin_(origin) {}
-
-  const Shape& shape(ValueId id) const { return l_.value(id).shape; }
-
-  /// A size as an argument: a number, or an op that asks for it.
-  Arg size(ValueId tensor, std::size_t dim) {
-    const Size size = shape(tensor)[dim];
-    if (!size.symbolic()) return size.hint;
-    Value value{.name = next_name(), .kind = Value::Kind::Int};
-    value.scalar = size;
-    return append("aten.sym_size.int", {{"self", tensor}, {"dim", static_cast<std::int64_t>(dim)}},
-                  {l_.program.add(std::move(value))});
-  }
-
-  ValueId emit(const std::string& target, std::vector<NamedArg> args, Shape shape) {
-    return append(target, std::move(args), {tensor(std::move(shape))});
-  }
-  /// Whose results after the first nobody reads.
-  ValueId emit_first(const std::string& target, std::vector<NamedArg> args, std::vector<Shape> shapes) {
-    std::vector<ValueId> outputs;
-    for (Shape& shape : shapes) outputs.push_back(tensor(std::move(shape)));
-    return append(target, std::move(args), std::move(outputs));
-  }
-  /// The op that gives the result.
-  void finish(const std::string& target, std::vector<NamedArg> args) {
-    append(target, std::move(args), origin_.outputs);
-  }
-
-  /// The same for one that has further results, which nobody reads.
-  void finish_first(const std::string& target, std::vector<NamedArg> args, std::vector<Shape> further) {
-    std::vector<ValueId> outputs = origin_.outputs;
-    for (Shape& shape : further) outputs.push_back(tensor(std::move(shape)));
-    append(target, std::move(args), std::move(outputs));
-  }
-
-  std::vector<Op> ops;
-
- private:
-  std::string next_name() { return l_.value(origin_.outputs[0]).name + "_part" + std::to_string(parts_++); }
-  ValueId tensor(Shape shape) {
-    Value value = l_.value(origin_.outputs[0]);
-    value.name = next_name();
-    value.shape = std::move(shape);
-    value.strides.clear();
-    value.stride_exprs.clear();
-    return l_.program.add(std::move(value));
-  }
-  ValueId append(const std::string& target, std::vector<NamedArg> args, std::vector<ValueId> outputs) {
-    const ValueId first = outputs[0];
-    ops.push_back({.target = target,
-                   .args = std::move(args),
-                   .outputs = std::move(outputs),
-                   .name = origin_.name + "_part" + std::to_string(ops.size()),
-                   .module = origin_.module});
-    return first;
-  }
-
-  Lowering& l_;
-  const Op& origin_;
-  int parts_ = 0;
-};
 
 // Bidirectional layers -----------------------------------------------------------------------------------------
 
@@ -246,6 +172,9 @@ Write writer_of(std::string_view target) {
   if (target == "pollard.bigru2d.default") return write_bigru2d;
   if (target == "pollard.bigru.default") return write_bigru;
   if (target == "pollard.mlstm.default") return write_mlstm;
+  if (target == "pollard.focused_linear_attention.default") return write_focused_attention;
+  if (target == "pollard.masked_attention.default") return write_masked_attention;
+  if (target == "pollard.cascaded_group_attention.default") return write_cascaded_attention;
   if (target == "pollard.monarch.default") return write_monarch;
   return nullptr;
 }

@@ -4,6 +4,8 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "kernels/lowering/lowering.h"
 #include "models/capture.h"
 #include "models/registry.h"
@@ -85,6 +87,22 @@ TEST_P(LoweredFamilies, ComputeWhatTheProgramsCompute) {
     const kernels::Lowered lowered = kernels::lower(captured.program, captured.weights, {.fewest_macs = 0});
     expect_same(plain, captured.weights, lowered, network->example_inputs(), spec);
     expect_same(plain, captured.weights, lowered, longer_inputs(*network), spec + " longer");
+  }
+}
+
+TEST(LoweredFlatten, RunsEveryFocusedAttentionInOneCall) {
+  for (const char* name : {"flatten_deit", "flatten_swin", "flatten_pvt", "flatten_cswin"}) {
+    const Family& family = *find_family(name);
+    const auto network = family.build(family.small_specs.front());
+    network->initialise(at::make_generator<at::CPUGeneratorImpl>(1));
+    const Captured captured = capture(*network);
+    const auto count = [](const graph::Program& program, std::string_view target) {
+      return std::ranges::count(program.ops, target, &graph::Op::target);
+    };
+    const auto wanted = count(captured.program, "aten.softplus.default") / 2;  // of queries and of keys
+    const kernels::Lowered lowered = kernels::lower(captured.program, captured.weights);
+    EXPECT_GT(wanted, 0) << name;
+    EXPECT_EQ(count(lowered.program, "pollard.focused_linear_attention.default"), wanted) << name;
   }
 }
 
