@@ -19,6 +19,23 @@ void NormalEquations::add(const at::Tensor& x, const at::Tensor& y) {
   gram_ += at::mm(rows.t(), rows).to(at::kDouble);
   cross_ += at::mm(rows.t(), y).to(at::kDouble);
   target_norm_ += y.to(at::kDouble).square().sum().item<double>();
+  rows_ += x.size(0);
+}
+
+void NormalEquations::add(const NormalEquations& other) {
+  gram_ = gram_ + other.gram_;
+  cross_ = cross_ + other.cross_;
+  target_norm_ += other.target_norm_;
+  rows_ += other.rows_;
+}
+
+at::Tensor NormalEquations::coefficients(const at::Tensor& weight, const at::Tensor& bias) const {
+  const at::Tensor out = weight.detach().to(at::kDouble).t();
+  return intercept_ ? at::cat({out, bias.detach().to(at::kDouble).view({1, -1})}, 0) : out;
+}
+
+double NormalEquations::error(const at::Tensor& weight, const at::Tensor& bias) const {
+  return error(coefficients(weight, bias));
 }
 
 // |Y - X B|^2 = |Y|^2 - 2 <B, X'Y> + <B, X'X B>
@@ -31,8 +48,7 @@ double NormalEquations::error(const at::Tensor& b) const {
 
 NormalEquations::Solution NormalEquations::solve(const at::Tensor& weight, const at::Tensor& bias,
                                                  double ridge) const {
-  at::Tensor start = weight.detach().to(at::kDouble).t();
-  if (intercept_) start = at::cat({start, bias.detach().to(at::kDouble).view({1, -1})}, 0);
+  const at::Tensor start = coefficients(weight, bias);
   const at::Tensor diagonal = gram_.diagonal();
   const double strength = ridge * std::max(diagonal.mean().item<double>(), 1e-30);
   at::Tensor system = gram_.clone();
@@ -46,6 +62,26 @@ NormalEquations::Solution NormalEquations::solve(const at::Tensor& weight, const
   out.before = error(start);
   out.after = error(solved);
   return out;
+}
+
+void ValidatedEquations::add(const at::Tensor& x, const at::Tensor& y) {
+  const std::int64_t kept = x.size(0) - x.size(0) / 8;
+  fitted_.add(x.slice(0, 0, kept), y.slice(0, 0, kept));
+  if (kept < x.size(0)) held_.add(x.slice(0, kept), y.slice(0, kept));
+}
+
+NormalEquations::Solution ValidatedEquations::solve(const at::Tensor& weight, const at::Tensor& bias,
+                                                    double ridge) const {
+  double best = ridge, least = INFINITY;
+  if (held_.rows() > 0)
+    for (const double factor : {1.0, 0.1, 10.0, 100.0}) {
+      const NormalEquations::Solution tried = fitted_.solve(weight, bias, ridge * factor);
+      const double error = held_.error(tried.weight, tried.bias);
+      if (error < least) least = error, best = ridge * factor;
+    }
+  NormalEquations all = fitted_;
+  all.add(held_);
+  return all.solve(weight, bias, best);
 }
 
 }  // namespace pollard::pruning

@@ -43,8 +43,8 @@ at::Tensor tap_offsets(at::IntArrayRef kernel, at::IntArrayRef outputs, std::int
 }
 
 /// The refits of a convolution's groups, as one. Columns are taps, then channels.
-Refit joined(const std::vector<NormalEquations>& equations, const at::Tensor& weight, const at::Tensor& bias,
-             double ridge) {
+Refit joined(const std::vector<ValidatedEquations>& equations, const at::Tensor& weight,
+             const at::Tensor& bias, double ridge) {
   const auto groups = static_cast<std::int64_t>(equations.size());
   const std::int64_t out = weight.size(0) / groups;
   std::vector<at::Tensor> weights, biases;
@@ -78,7 +78,7 @@ at::Tensor thinned(const at::Tensor& rows, std::int64_t most) {
 
 Refit refit_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                    const at::Tensor& target, const RefitOptions& options) {
-  NormalEquations equations(weight.size(1), weight.size(0), bias.defined());
+  ValidatedEquations equations(weight.size(1), weight.size(0), bias.defined());
   equations.add(thinned(x.reshape({-1, weight.size(1)}), options.max_rows),
                 thinned(target.reshape({-1, weight.size(0)}), options.max_rows));
   const auto solution = equations.solve(weight, bias, options.ridge);
@@ -96,7 +96,7 @@ Refit refit_convolution(const at::Tensor& x, const at::Tensor& weight, const at:
                    offsets = tap_offsets({weight.size(2), weight.size(3)}, {target.size(2), target.size(3)},
                                          padded.size(3), shape);
   const at::Tensor inputs = pixels(padded), outputs = pixels(target);
-  std::vector<NormalEquations> equations;
+  std::vector<ValidatedEquations> equations;
   for (std::int64_t g = 0; g < groups; ++g) equations.emplace_back(taps * in, out, bias.defined());
   at::Tensor rows = chosen_rows(outputs.size(0), options.max_rows);
   if (!rows.defined()) rows = at::arange(outputs.size(0), whole());

@@ -58,11 +58,12 @@ TEST(Compose, AxesThatDoNotCorrespondAreSaid) {
   EXPECT_FALSE(compose(d, plan(first, 0.25), d, graph::Removal(d)));  // the second network is the first still
 }
 
-/// The error of a network pruned and refitted in three steps, each to the origin or to the step before.
-double error_after_steps(bool to_the_origin) {
+/// The error of a network pruned and refitted in three steps, each to the origin or to the step before. With a quarter of
+/// these samples what a fit takes from chance is more than what adds up from step to step, and the step before is nearer.
+double error_after_steps(bool to_the_origin, std::uint64_t seed) {
   const models::Model origin = network();
   const graph::Dependencies d = graph::analyse(origin.program);
-  const CalibrationSet samples = images(48, 1), unseen = images(32, 2);
+  const CalibrationSet samples = images(192, seed), unseen = images(32, seed + 100);
   models::Model now = origin;
   graph::Removal gone(d);
   for (int step = 0; step < 3; ++step) {
@@ -81,7 +82,12 @@ double error_after_steps(bool to_the_origin) {
 }
 
 TEST(Compose, AStepRefittedToTheOriginIsNearerToIt) {
-  EXPECT_LT(error_after_steps(true), error_after_steps(false));
+  double origin = 0, before = 0;  // of several draws: one says little
+  for (const std::uint64_t seed : {1, 2}) {
+    origin += error_after_steps(true, seed);
+    before += error_after_steps(false, seed);
+  }
+  EXPECT_LT(origin, before);
 }
 
 }  // namespace
