@@ -15,13 +15,6 @@ namespace {
 using graph::Op;
 using graph::ValueId;
 
-/// The argument of the op that makes `value`, if that op is a `base`; nothing also when `value` is nothing.
-std::optional<ValueId> argument_of(Lowering& l, std::optional<ValueId> value, std::string_view base,
-                                   std::string_view argument = "self") {
-  const Op* op = value ? l.made_by(*value, base) : nullptr;
-  return op ? op->tensor(argument) : std::nullopt;
-}
-
 /// The number in the op that makes `value`, if that op is a `base`.
 std::optional<double> number_of(Lowering& l, std::optional<ValueId> value, std::string_view base,
                                 std::string_view argument = "other") {

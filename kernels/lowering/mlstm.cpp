@@ -8,14 +8,6 @@ namespace {
 using graph::Op;
 using graph::ValueId;
 
-/// The argument of the op that makes `value`, if that op is a `base`; nothing also when `value` is nothing, so that whole
-/// chains are asked for in one expression.
-std::optional<ValueId> argument_of(Lowering& l, std::optional<ValueId> value, std::string_view base,
-                                   std::string_view argument = "self") {
-  const Op* op = value ? l.made_by(*value, base) : nullptr;
-  return op ? op->tensor(argument) : std::nullopt;
-}
-
 /// decay = cumsum(log_sigmoid(f)), g = i - decay, top = cummax(g).
 struct Gates {
   ValueId i, f, decay, g, top;

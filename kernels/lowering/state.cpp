@@ -94,6 +94,12 @@ void Lowering::make_constant(ValueId id, const at::Tensor& tensor) {
   weights.emplace(source, tensor);
 }
 
+std::optional<ValueId> argument_of(Lowering& l, std::optional<ValueId> value, std::string_view base,
+                                   std::string_view argument) {
+  const Op* op = value ? l.made_by(*value, base) : nullptr;
+  return op ? op->tensor(argument) : std::nullopt;
+}
+
 std::optional<double> number(const Op& op, std::string_view argument, std::optional<double> fallback) {
   const Arg* arg = op.find(argument);
   if (!arg || arg->is_none()) return fallback;

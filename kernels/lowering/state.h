@@ -55,6 +55,11 @@ class Lowering {
   std::optional<graph::UseIndex> uses_;
 };
 
+/// The argument of the op that makes `value`, if that op is a `base`; nothing also when `value` is nothing, so that whole
+/// chains are asked for in one expression.
+std::optional<graph::ValueId> argument_of(Lowering& l, std::optional<graph::ValueId> value,
+                                          std::string_view base, std::string_view argument = "self");
+
 /// A number an op was given under this name, or `fallback`; nothing when it was given a value of the program.
 std::optional<double> number(const graph::Op& op, std::string_view argument,
                              std::optional<double> fallback = {});
