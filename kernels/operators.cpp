@@ -3,7 +3,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/dispatch/Dispatcher.h>
-#include <ATen/core/grad_mode.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "kernels/cuda_operators.h"
+#include "kernels/gradients.h"
 #include "kernels/recurrent/layer.h"
 
 namespace pollard::kernels {
@@ -44,8 +44,7 @@ void check(const Layer& layer, std::int64_t inputs) {
 
 /// Without gradients, in single precision, on that kind of device.
 bool runs_plain_on(at::DeviceType device, const at::Tensor& t) {
-  return t.device().type() == device && t.scalar_type() == at::kFloat &&
-         !(at::GradMode::is_enabled() && t.requires_grad());
+  return t.device().type() == device && t.scalar_type() == at::kFloat && !follows_gradients(t);
 }
 
 bool run_plain_on(at::DeviceType device, const at::Tensor& input, std::initializer_list<Layer> layers) {

@@ -3,11 +3,12 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <ATen/core/grad_mode.h>
 #include <torch/library.h>
 
 #include <algorithm>
 #include <cmath>
+
+#include "kernels/gradients.h"
 
 namespace pollard::kernels {
 namespace {
@@ -138,8 +139,7 @@ at::Tensor focused_attention(const at::Tensor& q, const at::Tensor& k, const at:
   if (q.is_meta()) return at::empty({q.size(0), q.size(1), v.size(2)}, v.options());
   bool fused = q.numel() > 0 && v.numel() > 0;
   for (const at::Tensor& t : {q, k, v, gain})
-    fused = fused && t.is_cpu() && t.scalar_type() == at::kFloat &&
-            !(at::GradMode::is_enabled() && t.requires_grad());
+    fused = fused && t.is_cpu() && t.scalar_type() == at::kFloat && !follows_gradients(t);
   return fused ? run_fused(best_kernel(), q, k, v, gain, o) : focused_attention_by_aten(q, k, v, gain, o);
 }
 

@@ -2,8 +2,9 @@
 #include "kernels/attention/masked_attention.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 #include <torch/library.h>
+
+#include "kernels/gradients.h"
 
 namespace pollard::kernels {
 namespace {
@@ -37,8 +38,6 @@ at::Tensor of_open_heads(const at::Tensor& q, const at::Tensor& k, const at::Ten
   const at::Tensor out = at::zeros({q.size(0) * q.size(1), q.size(2), v.size(3)}, y.options());
   return out.index_copy(0, open, gated).view({q.size(0), q.size(1), q.size(2), v.size(3)});
 }
-
-bool follows_gradients(const at::Tensor& t) { return at::GradMode::is_enabled() && t.requires_grad(); }
 
 at::Tensor by_operator(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                        const at::Tensor& gate, const std::optional<at::Tensor>& mask, bool causal,

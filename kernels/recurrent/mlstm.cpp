@@ -3,12 +3,12 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <ATen/core/grad_mode.h>
 #include <torch/library.h>
 
 #include <algorithm>
 
 #include "kernels/cuda_operators.h"
+#include "kernels/gradients.h"
 
 namespace pollard::kernels {
 namespace {
@@ -102,8 +102,7 @@ at::Tensor mlstm(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, 
   if (v.is_meta()) return at::empty(v.sizes(), v.options());  // the library has no cummax there
   bool plain = q.numel() > 0 && v.numel() > 0;
   for (const at::Tensor& t : {q, k, v, i, f})
-    plain = plain && t.device() == q.device() && t.scalar_type() == at::kFloat &&
-            !(at::GradMode::is_enabled() && t.requires_grad());
+    plain = plain && t.device() == q.device() && t.scalar_type() == at::kFloat && !follows_gradients(t);
   if (plain && q.is_cpu()) return run_fused(best_kernel(), q, k, v, i, f, eps);
   if (plain && q.is_cuda() && v.size(3) <= cuda::kWidestMlstm) return cuda::mlstm(q, k, v, i, f, eps);
   return mlstm_by_aten(q, k, v, i, f, eps);
