@@ -112,13 +112,6 @@ Layer gru_layer(const at::Tensor& input, at::TensorList weights) {
   return layer;
 }
 
-// Monarch ------------------------------------------------------------------------------------------------------
-
-/// x [rows, n, in] by blocks [n, out, in]: [n, rows, out].
-at::Tensor by_block(const at::Tensor& x, const at::Tensor& blocks) {
-  return at::bmm(x.transpose(0, 1), blocks.transpose(1, 2));
-}
-
 }  // namespace
 
 at::Tensor bilstm2d_by_aten(const at::Tensor& input, at::TensorList columns, at::TensorList rows) {
@@ -151,24 +144,10 @@ at::Tensor bigru(const at::Tensor& input, at::TensorList weights) {
   return op.call(input, packed(layer), layer.hidden(), 1);
 }
 
-at::Tensor monarch(const at::Tensor& input, const at::Tensor& first, const at::Tensor& second) {
-  TORCH_CHECK_VALUE(input.dim() > 0 && first.dim() == 3 && second.dim() == 3 &&
-                        input.size(-1) == first.size(0) * first.size(2) &&
-                        first.size(0) * first.size(1) == second.size(0) * second.size(2),
-                    "monarch: ", input.sizes(), " by blocks ", first.sizes(), " and ", second.sizes());
-  const std::int64_t l = second.size(0), r = second.size(2);
-  std::vector<std::int64_t> shape = input.sizes().vec();
-  shape.back() = l * second.size(1);
-  const at::Tensor a = by_block(input.reshape({-1, first.size(0), first.size(2)}), first);
-  const at::Tensor read = a.transpose(0, 1).reshape({-1, r, l}).transpose(1, 2);
-  return by_block(read, second).permute({1, 2, 0}).reshape(shape);
-}
-
 TORCH_LIBRARY_FRAGMENT(pollard, library) {
   library.def("bilstm2d(Tensor input, Tensor[] columns, Tensor[] rows) -> Tensor", bilstm2d);
   library.def("bigru2d(Tensor input, Tensor[] columns, Tensor[] rows) -> Tensor", bigru2d);
   library.def("bigru(Tensor input, Tensor[] weights) -> Tensor", bigru);
-  library.def("monarch(Tensor input, Tensor first, Tensor second) -> Tensor", monarch);
 }
 
 }  // namespace pollard::kernels

@@ -14,7 +14,7 @@ namespace pollard::kernels {
 ///     pollard::bilstm2d(Tensor input, Tensor[] columns, Tensor[] rows) -> Tensor
 ///     pollard::bigru2d(Tensor input, Tensor[] columns, Tensor[] rows) -> Tensor
 ///     pollard::bigru(Tensor input, Tensor[] weights) -> Tensor
-///     pollard::monarch(Tensor input, Tensor first, Tensor second) -> Tensor
+///     pollard::monarch(Tensor input, Tensor first, Tensor second) -> Tensor                monarch.h
 ///     pollard::focused_linear_attention(..), pollard::masked_attention(..),
 ///     pollard::cascaded_group_attention(..)                                        attention/*.h
 ///
@@ -34,11 +34,5 @@ at::Tensor bigru2d(const at::Tensor& input, at::TensorList columns, at::TensorLi
 at::Tensor bigru2d_by_aten(const at::Tensor& input, at::TensorList columns, at::TensorList rows);
 at::Tensor bigru(const at::Tensor& input, at::TensorList weights);
 at::Tensor bigru_by_aten(const at::Tensor& input, at::TensorList weights);
-
-/// A Monarch matrix (Dao et al., 2022, arXiv 2204.00595) times input [.., k p]: first [k, q, p], second [l, s, r] with
-/// l r = k q; result [.., s l]. Two batched products of ATen's.
-///
-///     a[k, q] = sum_p first[k, q, p] input[k p],  read as [r, l];   out[s, l] = sum_r second[l, s, r] a[r, l]
-at::Tensor monarch(const at::Tensor& input, const at::Tensor& first, const at::Tensor& second);
 
 }  // namespace pollard::kernels

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Times pollard's CPU kernels against what LibTorch dispatches to.
 //   pollard_kernel_times THREADS REPEAT             Markdown tables of medians and ratios, kernel by kernel
+//   pollard_kernel_times THREADS REPEAT NAME...     some of them: lstm, gru, linear, mlstm, focused, masked, cascaded, monarch
 //   pollard_kernel_times THREADS REPEAT FILE...     one JSON line a network: the executor, plain and lowered
 // The two sides of a row run in turn in one process, so that a slow moment of the machine hits both.
 #include <ATen/ATen.h>
@@ -16,12 +17,15 @@
 #include <cstdlib>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "graph/error.h"
+#include "kernels/attention/cascaded_attention.h"
 #include "kernels/attention/focused_attention.h"
 #include "kernels/attention/masked_attention.h"
 #include "kernels/lowering/lowering.h"
+#include "kernels/monarch.h"
 #include "kernels/packed_ops.h"
 #include "kernels/recurrent/layer.h"
 #include "kernels/recurrent/mlstm.h"
@@ -212,20 +216,109 @@ void time_focused(int repeat) {
   }
 }
 
-/// Half of the heads closed, against computing all.
+/// Attention in ATen's operator against the kernel with all heads open and with every other one closed.
 void time_masked(int repeat) {
   std::printf(
-      "\n| B | heads | L | d | all heads ms | open heads ms | ratio |\n|---|---|---|---|---|---|---|\n");
-  for (const auto& [batch, length] : {std::pair<std::int64_t, std::int64_t>{1, 197}, {8, 197}, {8, 64}}) {
-    const at::Tensor q = at::randn({batch, 12, length, 64}), k = at::randn({batch, 12, length, 64}),
-                     v = at::randn({batch, 12, length, 64}),
-                     gate = at::arange(12).remainder(2).to(at::kFloat);
-    const Row row = race([&] { return kernels::masked_attention_by_aten(q, k, v, gate); },
-                         [&] { return kernels::masked_attention(q, k, v, gate); }, repeat);
-    std::printf("| %ld | 12 | %ld | 64 | %.3f | %.3f | **%.2f** |\n", batch, length, 1e3 * row.theirs,
-                1e3 * row.ours, row.ratio());
+      "\n| B | heads | L | d | ATen ms | own ms | ratio | half closed ms | ratio | difference "
+      "|\n|---|---|---|---|---|---|---|---|---|---|\n");
+  struct Size {
+    std::int64_t batch, heads, length, d;
+  };
+  for (const Size& s : {Size{1, 12, 197, 64}, Size{8, 12, 197, 64}, Size{8, 12, 64, 64}, Size{8, 12, 64, 32},
+                        Size{1, 12, 16, 64}, Size{1, 12, 512, 64}, Size{64, 3, 49, 32}}) {
+    const auto heads = [&] {  // as a layer for all three gives them
+      return at::randn({s.batch, s.length, 3, s.heads, s.d}).select(2, 1).transpose(1, 2);
+    };
+    const at::Tensor q = heads(), k = heads(), v = heads(), all = at::ones({s.heads}),
+                     half = at::arange(s.heads).remainder(2).to(at::kFloat);
+    const auto open = [&](const at::Tensor& gate) {
+      return race([&] { return kernels::masked_attention_by_aten(q, k, v, gate); },
+                  [&] { return kernels::masked_attention(q, k, v, gate); }, repeat);
+    };
+    const Row whole = open(all), closed = open(half);
+    std::printf("| %ld | %ld | %ld | %ld | %.3f | %.3f | **%.2f** | %.3f | **%.2f** | %.1e |\n", s.batch,
+                s.heads, s.length, s.d, 1e3 * whole.theirs, 1e3 * whole.ours, whole.ratio(),
+                1e3 * closed.ours, closed.ratio(), whole.difference);
   }
 }
+
+/// EfficientViT's cascades, windows of 7 x 7 or 4 x 4.
+void time_cascaded(int repeat) {
+  std::printf(
+      "\n| network | stage | batch | windows | heads | channels | ATen ms | own ms | ratio | difference "
+      "|\n|---|---|---|---|---|---|---|---|---|---|\n");
+  struct Size {
+    const char* network;
+    std::int64_t stage, windows, side, heads, channels;
+  };
+  for (const Size& s :
+       {Size{"M0", 1, 4, 7, 4, 64}, Size{"M0", 2, 1, 7, 4, 128}, Size{"M0", 3, 1, 4, 4, 192},
+        Size{"M5", 1, 4, 7, 3, 192}, Size{"M5", 2, 1, 7, 3, 288}, Size{"M5", 3, 1, 4, 4, 384}})
+    for (const std::int64_t batch : {1, 8}) {
+      std::vector<at::Tensor> qkv, qkv_bias, depthwise, depthwise_bias;
+      const std::int64_t width = s.channels / s.heads, n = s.side * s.side, sides[] = {7, 5, 3, 3};
+      for (std::int64_t h = 0; h < s.heads; ++h) {
+        qkv.push_back(at::randn({32 + width, width, 1, 1}).div(std::sqrt(static_cast<double>(width))));
+        qkv_bias.push_back(at::randn({32 + width}));
+        depthwise.push_back(at::randn({16, 1, sides[h], sides[h]}).div(static_cast<double>(sides[h])));
+        depthwise_bias.push_back(at::randn({16}));
+      }
+      const at::Tensor x = at::randn({batch * s.windows, s.channels, s.side, s.side}),
+                       bias = at::randn({s.heads, n, n});
+      const kernels::CascadedWeights w{qkv, qkv_bias, depthwise, depthwise_bias, bias};
+      const Row row = race([&] { return kernels::cascaded_attention_by_aten(x, w, 0.25); },
+                           [&] { return kernels::cascaded_attention(x, w, 0.25); }, repeat);
+      std::printf("| %s | %ld | %ld | %ld of %ld x %ld | %ld | %ld | %.3f | %.3f | **%.2f** | %.1e |\n",
+                  s.network, s.stage, batch, batch * s.windows, s.side, s.side, s.heads, s.channels,
+                  1e3 * row.theirs, 1e3 * row.ours, row.ratio(), row.difference);
+    }
+}
+
+/// Four blocks and half of a dense layer's weights, factors packed once; and against that dense layer.
+void time_monarch(int repeat) {
+  using Signature =
+      at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, std::int64_t, std::int64_t);
+  static const auto op =
+      c10::Dispatcher::singleton().findSchemaOrThrow("pollard::packed_monarch", "").typed<Signature>();
+  std::printf(
+      "\n| rows | in | out | rank | ATen ms | own ms | ratio | dense ms | ratio | difference "
+      "|\n|---|---|---|---|---|---|---|---|---|---|\n");
+  constexpr std::int64_t kBlocks = 4;
+  for (const auto& [in, out] : {std::pair<std::int64_t, std::int64_t>{384, 384},
+                                {384, 1536},
+                                {1536, 384},
+                                {768, 768},
+                                {768, 3072},
+                                {3072, 768}})
+    for (const std::int64_t rows : {16, 197, 788}) {
+      // rank r a pair of blocks: 4 (4 r) in / 4 + 4 r out = half of in out
+      const std::int64_t rank = in * out / (2 * kBlocks * (in + out));
+      const at::Tensor x = at::randn({rows, in}), dense = at::randn({out, in}).mul(0.02),
+                       first = at::randn({kBlocks, kBlocks * rank, in / kBlocks}).mul(0.05),
+                       second = at::randn({kBlocks, out / kBlocks, kBlocks * rank}).mul(0.05),
+                       packed_first = kernels::pack_monarch_factor(first),
+                       packed_second = kernels::pack_monarch_factor(second);
+      const auto own = [&] { return op.call(x, packed_first, packed_second, first.size(1), second.size(1)); };
+      const Row row = race([&] { return kernels::monarch_by_aten(x, first, second); }, own, repeat);
+      const Row against = race([&] { return at::linear(x, dense); }, own, repeat);
+      std::printf("| %ld | %ld | %ld | %ld | %.3f | %.3f | **%.2f** | %.3f | **%.2f** | %.1e |\n", rows, in,
+                  out, rank, 1e3 * row.theirs, 1e3 * row.ours, row.ratio(), 1e3 * against.theirs,
+                  against.ratio(), row.difference);
+    }
+}
+
+struct Table {
+  std::string_view name;
+  void (*print)(int repeat);
+};
+constexpr Table kTables[] = {{"lstm", [](int repeat) { time_layers(kernels::Cell::Lstm, repeat); }},
+                             {"gru", [](int repeat) { time_layers(kernels::Cell::Gru, repeat); }},
+                             {"linear", time_linear},
+                             {"mlstm", time_mlstm},
+                             {"focused", time_focused},
+                             {"masked", time_masked},
+                             {"cascaded", time_cascaded},
+                             {"monarch", time_monarch}};
 
 void time_network(const std::string& path, int repeat) {
   const models::Model model = models::load(path);
@@ -249,16 +342,18 @@ int main(int argc, char** argv) {
   const int repeat = argc > 2 ? std::atoi(argv[2]) : 25;
   const at::NoGradGuard no_grad;
   try {
-    for (int i = 3; i < argc; ++i) time_network(argv[i], repeat);
+    for (int i = 3; i < argc; ++i) {
+      const Table* const table = std::ranges::find(kTables, std::string_view(argv[i]), &Table::name);
+      if (table == std::end(kTables))
+        time_network(argv[i], repeat);
+      else
+        table->print(repeat);
+    }
   } catch (const UserError& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
   }
-  if (argc > 3) return 0;
-  time_layers(kernels::Cell::Lstm, repeat), time_layers(kernels::Cell::Gru, repeat);
-  time_linear(repeat);
-  time_mlstm(repeat);
-  time_focused(repeat);
-  time_masked(repeat);
+  if (argc <= 3)
+    for (const Table& table : kTables) table.print(repeat);
   return 0;
 }

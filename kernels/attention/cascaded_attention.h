@@ -17,11 +17,17 @@ namespace pollard::kernels {
 ///
 /// qkv[h] [2 K_h + e_h, c_h, 1, 1] and its bias [2 K_h + e_h], depthwise[h] [K_h, 1, s, s] with s odd and its bias [K_h],
 /// bias [heads, n, n] (the networks' attention_biases read at their indices); e_(h-1) = c_h. Batch norms of a trained network
-/// are folded into weights and biases. Four ATen operators a head, differentiable. Tensors of other forms: ValueError.
+/// are folded into weights and biases. Single precision on a CPU without gradients runs in one kernel, all heads of a window
+/// after each other in a core's cache; everything else in ATen's operators, differentiable. Tensors of other forms: ValueError.
 struct CascadedWeights {
   at::TensorList qkv, qkv_bias, depthwise, depthwise_bias;
   at::Tensor bias;
 };
 at::Tensor cascaded_attention(const at::Tensor& input, const CascadedWeights& weights, double scale);
+at::Tensor cascaded_attention_by_aten(const at::Tensor& input, const CascadedWeights& weights, double scale);
+
+/// For tests: the kernel in a given instruction set the processor has ("avx512", "avx2", "portable").
+at::Tensor cascaded_attention_with(const char* instruction_set, const at::Tensor& input,
+                                   const CascadedWeights& weights, double scale);
 
 }  // namespace pollard::kernels

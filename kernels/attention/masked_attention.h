@@ -17,8 +17,10 @@ namespace pollard::kernels {
 ///                               bool is_causal=False, float? scale=None) -> Tensor
 ///
 /// A head whose gate is 0 is not computed: its result is 0 whatever it reads. With gradients all are, since the gradient of a
-/// closed gate is what opening it would change. attn_mask as of aten::scaled_dot_product_attention, with which it runs.
-/// Tensors of other forms: ValueError.
+/// closed gate is what opening it would change. attn_mask as of aten::scaled_dot_product_attention; a query that may see no
+/// key gives 0. Single precision on a CPU without gradients runs in a kernel that reads every head where it lies, while a
+/// head's keys and values stay in a core's cache; everything else in aten::scaled_dot_product_attention, open heads copied
+/// together first. Tensors of other forms: ValueError.
 struct MaskedOptions {
   std::optional<at::Tensor> mask = {};
   bool causal = false;
@@ -28,5 +30,10 @@ at::Tensor masked_attention(const at::Tensor& query, const at::Tensor& key, cons
                             const at::Tensor& gate, const MaskedOptions& options = {});
 at::Tensor masked_attention_by_aten(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                     const at::Tensor& gate, const MaskedOptions& options = {});
+
+/// For tests: the kernel in a given instruction set the processor has ("avx512", "avx2", "portable").
+at::Tensor masked_attention_with(const char* instruction_set, const at::Tensor& query, const at::Tensor& key,
+                                 const at::Tensor& value, const at::Tensor& gate,
+                                 const MaskedOptions& options = {});
 
 }  // namespace pollard::kernels

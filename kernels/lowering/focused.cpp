@@ -26,17 +26,6 @@ bool near(std::optional<double> got, double want) {
   return got && std::abs(*got - want) <= 1e-6 * std::abs(want);
 }
 
-/// What a transpose of dimensions a and b read.
-std::optional<ValueId> transposed_from(Lowering& l, std::optional<ValueId> value, std::int64_t a,
-                                       std::int64_t b) {
-  const Op* op = value ? l.made_by(*value, "transpose") : nullptr;
-  if (!op) return std::nullopt;
-  const auto rank = static_cast<std::int64_t>(l.value(*value).shape.size());
-  const std::int64_t first = (op->int_or("dim0", 0) + rank) % rank,
-                     second = (op->int_or("dim1", 0) + rank) % rank;
-  return (first == a && second == b) || (first == b && second == a) ? op->tensor("self") : std::nullopt;
-}
-
 /// The Euclidean length over the last dimension, kept: of what?
 std::optional<ValueId> length_of(Lowering& l, std::optional<ValueId> value) {
   const Op* op = value ? l.made_by(*value, "linalg_vector_norm") : nullptr;

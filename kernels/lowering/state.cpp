@@ -100,6 +100,16 @@ std::optional<ValueId> argument_of(Lowering& l, std::optional<ValueId> value, st
   return op ? op->tensor(argument) : std::nullopt;
 }
 
+std::optional<ValueId> transposed_from(Lowering& l, std::optional<ValueId> value, std::int64_t a,
+                                       std::int64_t b) {
+  const Op* op = value ? l.made_by(*value, "transpose") : nullptr;
+  if (!op) return std::nullopt;
+  const auto rank = static_cast<std::int64_t>(l.value(*value).shape.size());
+  const std::int64_t first = (op->int_or("dim0", 0) + rank) % rank,
+                     second = (op->int_or("dim1", 0) + rank) % rank;
+  return (first == a && second == b) || (first == b && second == a) ? op->tensor("self") : std::nullopt;
+}
+
 std::optional<double> number(const Op& op, std::string_view argument, std::optional<double> fallback) {
   const Arg* arg = op.find(argument);
   if (!arg || arg->is_none()) return fallback;

@@ -60,6 +60,10 @@ class Lowering {
 std::optional<graph::ValueId> argument_of(Lowering& l, std::optional<graph::ValueId> value,
                                           std::string_view base, std::string_view argument = "self");
 
+/// What a transpose of dimensions a and b, counted from the front, read.
+std::optional<graph::ValueId> transposed_from(Lowering& l, std::optional<graph::ValueId> value,
+                                              std::int64_t a, std::int64_t b);
+
 /// A number an op was given under this name, or `fallback`; nothing when it was given a value of the program.
 std::optional<double> number(const graph::Op& op, std::string_view argument,
                              std::optional<double> fallback = {});
@@ -69,23 +73,24 @@ std::optional<std::vector<std::int64_t>> numbers(const graph::Op& op, std::strin
 graph::Arg to_arg(const std::vector<std::int64_t>& numbers);
 
 // The rules, by file.
-std::size_t write_out_operators(Lowering& l);     // operators.cpp
-std::size_t fold_filled_memory(Lowering& l);      // constants.cpp
-std::size_t make_functional(Lowering& l);         // cleanup.cpp
-std::size_t drop_identities(Lowering& l);         // cleanup.cpp
-std::size_t fold_constants(Lowering& l);          // constants.cpp
-std::size_t fold_batch_norms(Lowering& l);        // convolution.cpp
-std::size_t pack_convolutions(Lowering& l);       // convolution.cpp
-std::size_t lay_out_channels_last(Lowering& l);   // convolution.cpp
-std::size_t recognise_gelu(Lowering& l);          // gelu.cpp
-std::size_t pack_linears(Lowering& l);            // linear.cpp
-std::size_t pack_lstms(Lowering& l);              // recurrent.cpp
-std::size_t pack_grus(Lowering& l);               // recurrent.cpp
-std::size_t scan_maps(Lowering& l);               // recurrent.cpp
-std::size_t fuse_mlstms(Lowering& l);             // mlstm.cpp
-std::size_t fuse_focused_attention(Lowering& l);  // focused.cpp
-std::size_t fuse_activations(Lowering& l);        // fusion.cpp
-std::size_t fuse_sums(Lowering& l);               // fusion.cpp
-std::size_t reuse_memory(Lowering& l);            // fusion.cpp
+std::size_t write_out_operators(Lowering& l);      // operators.cpp
+std::size_t fold_filled_memory(Lowering& l);       // constants.cpp
+std::size_t make_functional(Lowering& l);          // cleanup.cpp
+std::size_t drop_identities(Lowering& l);          // cleanup.cpp
+std::size_t fold_constants(Lowering& l);           // constants.cpp
+std::size_t fold_batch_norms(Lowering& l);         // convolution.cpp
+std::size_t pack_convolutions(Lowering& l);        // convolution.cpp
+std::size_t lay_out_channels_last(Lowering& l);    // convolution.cpp
+std::size_t recognise_gelu(Lowering& l);           // gelu.cpp
+std::size_t pack_linears(Lowering& l);             // linear.cpp
+std::size_t pack_lstms(Lowering& l);               // recurrent.cpp
+std::size_t pack_grus(Lowering& l);                // recurrent.cpp
+std::size_t scan_maps(Lowering& l);                // recurrent.cpp
+std::size_t fuse_mlstms(Lowering& l);              // mlstm.cpp
+std::size_t fuse_focused_attention(Lowering& l);   // focused.cpp
+std::size_t fuse_cascaded_attention(Lowering& l);  // cascaded.cpp
+std::size_t fuse_activations(Lowering& l);         // fusion.cpp
+std::size_t fuse_sums(Lowering& l);                // fusion.cpp
+std::size_t reuse_memory(Lowering& l);             // fusion.cpp
 
 }  // namespace pollard::kernels

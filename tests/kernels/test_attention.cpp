@@ -151,6 +151,74 @@ TEST(MaskedAttention, GatesOfHeadsAndOfHeadsInABatchMultiplyWhatHeadsGive) {
       at::allclose(causal, masked_attention_by_aten(h.q, h.k, h.v, of_all, {.causal = true}), 1e-5, 1e-6));
 }
 
+struct MaskedShape {
+  std::int64_t batch, heads, queries, keys, d, e;
+};
+
+class MaskedKernel : public ::testing::TestWithParam<MaskedShape> {};
+
+/// q, k and v as parts of one projection's rows; every mask ATen knows; a third of the heads closed.
+TEST_P(MaskedKernel, ComputesAttentionInDouble) {
+  const MaskedShape s = GetParam();
+  const auto heads = [&](std::int64_t length, std::int64_t width) {
+    return at::randn({s.batch, length, s.heads, width + 3}).slice(-1, 1, 1 + width).transpose(1, 2);
+  };
+  const at::Tensor q = heads(s.queries, s.d), k = heads(s.keys, s.d), v = heads(s.keys, s.e),
+                   gate = at::arange(s.batch * s.heads).remainder(3).to(at::kFloat).view({s.batch, s.heads}),
+                   hidden = at::rand({s.batch, 1, s.queries, s.keys}) < 0.3;
+  hidden.select(-1, 0).zero_();  // every query sees one key
+  const auto f64 = [](const at::Tensor& t) { return t.to(at::kDouble); };
+  for (const MaskedOptions& o :
+       {MaskedOptions{}, MaskedOptions{.causal = true}, MaskedOptions{.scale = 0.7},
+        MaskedOptions{.mask = hidden.logical_not()}, MaskedOptions{.mask = at::randn({s.queries, s.keys})},
+        MaskedOptions{.mask = at::randn({s.heads, s.queries, 1})},
+        MaskedOptions{.mask = at::randn({s.batch, s.heads, s.queries, 2 * s.keys}).slice(-1, 0, {}, 2)}}) {
+    MaskedOptions in_double = o;
+    if (o.mask && o.mask->is_floating_point()) in_double.mask = f64(*o.mask);
+    const at::Tensor want = masked_attention_by_aten(f64(q), f64(k), f64(v), f64(gate), in_double);
+    for (const char* set : layer_instruction_sets())
+      expect_near(masked_attention_with(set, q, k, v, gate, o), want);
+    expect_near(masked_attention(q, k, v, gate, o), want);
+  }
+}
+
+/// Around every number of lanes, of vectors in a panel and of rows at once.
+INSTANTIATE_TEST_SUITE_P(Ragged, MaskedKernel,
+                         ::testing::Values(MaskedShape{1, 2, 1, 1, 1, 1}, MaskedShape{2, 3, 7, 7, 7, 7},
+                                           MaskedShape{1, 2, 33, 33, 33, 33},
+                                           MaskedShape{2, 2, 95, 95, 16, 95}, MaskedShape{1, 3, 5, 95, 8, 3},
+                                           MaskedShape{3, 2, 13, 64, 32, 64},
+                                           MaskedShape{1, 2, 50, 17, 95, 129}));
+
+TEST(MaskedAttention, ComputesTheSameOnAnyNumberOfThreads) {
+  const int before = at::get_num_threads();
+  const at::Tensor q = at::randn({3, 5, 70, 16}), gate = at::arange(5).remainder(2).to(at::kFloat);
+  at::set_num_threads(1);
+  const at::Tensor alone = masked_attention(q, q, q, gate);
+  at::set_num_threads(3);
+  const at::Tensor shared = masked_attention(q, q, q, gate);
+  at::set_num_threads(before);
+  EXPECT_TRUE(at::equal(shared, alone));
+}
+
+/// Beyond what a core's cache holds, and in other types, open heads go through ATen's operator.
+TEST(MaskedAttention, LongSequencesAndOtherTypesComputeTheSame) {
+  const at::Tensor gate = at::tensor({0.0, 2.0}, at::kFloat), long_one = at::randn({1, 2, 4200, 40}),
+                   few = at::randn({1, 2, 3, 40});
+  const auto f64 = [](const at::Tensor& t) { return t.to(at::kDouble); };
+  const at::Tensor want = masked_attention_by_aten(f64(few), f64(long_one), f64(long_one), f64(gate));
+  expect_near(masked_attention(few, long_one, long_one, gate), want);
+  EXPECT_TRUE(at::allclose(masked_attention(f64(few), f64(long_one), f64(long_one), f64(gate)), want, 1e-12));
+}
+
+TEST(MaskedAttention, AQueryThatSeesNoKeyGivesZero) {
+  const at::Tensor q = at::randn({1, 2, 7, 4}), mask = at::ones({7, 7}, at::kBool);
+  mask.select(0, 3).zero_();
+  const at::Tensor got = masked_attention(q, q, q, at::ones({2}), {.mask = mask});
+  EXPECT_EQ(got.select(2, 3).count_nonzero().item<std::int64_t>(), 0);
+  EXPECT_TRUE(got.isfinite().all().item<bool>());
+}
+
 TEST(MaskedAttention, AClosedHeadIsNotComputed) {
   Heads h;
   h.k.select(1, 2).fill_(std::nan(""));
@@ -171,21 +239,72 @@ TEST(MaskedAttention, AClosedGateHasAGradientToo) {
 
 // Cascaded group attention -------------------------------------------------------------------------------------
 
+struct CascadeShape {
+  std::int64_t batch, height, width;
+  std::vector<std::int64_t> read, keys, sides;  ///< of every head; each gives what the next reads
+  std::int64_t last;                            ///< what the last gives
+};
+
 /// Heads of different widths, as pruning leaves them: 5 + 3 + 4 channels, the last giving 7.
 struct Cascade {
   Tensors qkv, qkv_bias, depthwise, depthwise_bias;
-  at::Tensor input = at::randn({3, 12, 4, 5}), bias = at::randn({3, 20, 20});
-  Cascade() {
-    const std::int64_t read[] = {5, 3, 4}, given[] = {3, 4, 7}, keys[] = {2, 1, 3}, sides[] = {5, 3, 1};
-    for (int h = 0; h < 3; ++h) {
-      qkv.push_back(at::randn({2 * keys[h] + given[h], read[h], 1, 1}) / 2);
-      qkv_bias.push_back(at::randn({2 * keys[h] + given[h]}));
-      depthwise.push_back(at::randn({keys[h], 1, sides[h], sides[h]}) / 2);
-      depthwise_bias.push_back(at::randn({keys[h]}));
+  at::Tensor input, bias;
+  explicit Cascade(const CascadeShape& s = {3, 4, 5, {5, 3, 4}, {2, 1, 3}, {5, 3, 1}, 7}) {
+    const auto heads = std::ssize(s.read);
+    const std::int64_t n = s.height * s.width;
+    std::int64_t channels = 0;
+    for (std::size_t h = 0; h < s.read.size(); ++h) {
+      const std::int64_t given = h + 1 < s.read.size() ? s.read[h + 1] : s.last, keys = s.keys[h];
+      const double each = 1 / std::sqrt(static_cast<double>(s.read[h]));
+      qkv.push_back(at::randn({2 * keys + given, s.read[h], 1, 1}) * each);
+      qkv_bias.push_back(at::randn({2 * keys + given}));
+      depthwise.push_back(at::randn({keys, 1, s.sides[h], s.sides[h]}) / static_cast<double>(s.sides[h]));
+      depthwise_bias.push_back(at::randn({keys}));
+      channels += s.read[h];
     }
+    input = at::randn({s.batch, channels, s.height, s.width});
+    bias = at::randn({heads, n, n});
   }
   CascadedWeights weights() const { return {qkv, qkv_bias, depthwise, depthwise_bias, bias}; }
+  at::Tensor in_double(double scale) const {
+    const auto f64 = [](Tensors list) {
+      for (at::Tensor& t : list) t = t.to(at::kDouble);
+      return list;
+    };
+    const Tensors a = f64(qkv), b = f64(qkv_bias), c = f64(depthwise), d = f64(depthwise_bias);
+    return cascaded_attention_by_aten(input.to(at::kDouble), {a, b, c, d, bias.to(at::kDouble)}, scale);
+  }
 };
+
+class CascadedKernel : public ::testing::TestWithParam<CascadeShape> {};
+
+TEST_P(CascadedKernel, ComputesTheFormulaInDouble) {
+  const Cascade c(GetParam());
+  const at::Tensor want = c.in_double(0.3);
+  for (const char* set : layer_instruction_sets())
+    expect_near(cascaded_attention_with(set, c.input, c.weights(), 0.3), want);
+  expect_near(cascaded_attention(c.input.contiguous(at::MemoryFormat::ChannelsLast), c.weights(), 0.3), want);
+}
+
+/// Around every number of lanes, of vectors in a panel and of rows at once; convolutions wider than the map.
+INSTANTIATE_TEST_SUITE_P(Ragged, CascadedKernel,
+                         ::testing::Values(CascadeShape{1, 1, 1, {1}, {1}, {1}, 1},
+                                           CascadeShape{2, 1, 7, {2, 1}, {3, 2}, {3, 5}, 3},
+                                           CascadeShape{3, 7, 7, {16, 16, 9}, {16, 13, 16}, {7, 5, 3}, 16},
+                                           CascadeShape{1, 4, 4, {33, 48}, {16, 7}, {3, 3}, 95},
+                                           CascadeShape{2, 3, 11, {7, 7}, {4, 4}, {7, 3}, 7},
+                                           CascadeShape{1, 5, 19, {6, 5}, {8, 1}, {3, 9}, 33}));
+
+TEST(CascadedAttention, ComputesTheSameOnAnyNumberOfThreads) {
+  const int before = at::get_num_threads();
+  const Cascade c({7, 7, 7, {16, 16}, {16, 16}, {5, 3}, 16});
+  at::set_num_threads(1);
+  const at::Tensor alone = cascaded_attention(c.input, c.weights(), 0.25);
+  at::set_num_threads(3);
+  const at::Tensor shared = cascaded_attention(c.input, c.weights(), 0.25);
+  at::set_num_threads(before);
+  EXPECT_TRUE(at::equal(shared, alone));
+}
 
 TEST(CascadedAttention, EveryHeadReadsWhatTheOneBeforeGave) {
   const Cascade c;
@@ -280,7 +399,8 @@ TEST(AttentionOperators, AreWrittenOutForExporters) {
                    {"bias", cascaded.weight("bias", c.bias)},
                    {"scale", 0.4}},
                   {3, 14, 4, 5});
-  EXPECT_TRUE(all_aten(cascaded.lowered({"pack-convolutions"})));
+  EXPECT_TRUE(all_aten(cascaded.lowered({"fuse-cascaded-attention", "pack-convolutions"})));
+  EXPECT_EQ(targets(cascaded.lowered({})), Targets{"pollard.cascaded_group_attention.default"});
 }
 
 /// The networks divide by softplus(scale), a constant of a lowered program.

@@ -311,7 +311,8 @@ TEST(LoweringTo, Bf16PacksLayersInItAndRoundsAsItDoes) {
 }
 
 TEST(LoweringTo, Bf16LeavesToLibTorchWhatKnowsSinglePrecisionAlone) {
-  const std::set<std::string_view> single{"pack-lstms", "pack-grus", "scan-maps", "fuse-focused-attention"};
+  const std::set<std::string_view> single{"pack-lstms", "pack-grus", "scan-maps", "fuse-focused-attention",
+                                          "fuse-cascaded-attention"};
   for (const LoweringRule& rule : lowering_rules())
     EXPECT_EQ(rule.single_only, single.contains(rule.name)) << rule.name;
 }

@@ -9,6 +9,7 @@
 
 #include "graph/op_rules.h"
 #include "kernels/lowering/lowering.h"
+#include "kernels/monarch.h"
 #include "kernels/packed_ops.h"
 #include "tests/kernels/support/one_operator.h"
 

@@ -90,20 +90,33 @@ TEST_P(LoweredFamilies, ComputeWhatTheProgramsCompute) {
   }
 }
 
+std::ptrdiff_t count(const graph::Program& program, std::string_view target) {
+  return std::ranges::count(program.ops, target, &graph::Op::target);
+}
+
+Captured captured(const char* name) {
+  const Family& family = *find_family(name);
+  const auto network = family.build(family.small_specs.front());
+  network->initialise(at::make_generator<at::CPUGeneratorImpl>(1));
+  return capture(*network);
+}
+
 TEST(LoweredFlatten, RunsEveryFocusedAttentionInOneCall) {
   for (const char* name : {"flatten_deit", "flatten_swin", "flatten_pvt", "flatten_cswin"}) {
-    const Family& family = *find_family(name);
-    const auto network = family.build(family.small_specs.front());
-    network->initialise(at::make_generator<at::CPUGeneratorImpl>(1));
-    const Captured captured = capture(*network);
-    const auto count = [](const graph::Program& program, std::string_view target) {
-      return std::ranges::count(program.ops, target, &graph::Op::target);
-    };
-    const auto wanted = count(captured.program, "aten.softplus.default") / 2;  // of queries and of keys
-    const kernels::Lowered lowered = kernels::lower(captured.program, captured.weights);
+    const Captured plain = captured(name);
+    const auto wanted = count(plain.program, "aten.softplus.default") / 2;  // of queries and of keys
+    const kernels::Lowered lowered = kernels::lower(plain.program, plain.weights);
     EXPECT_GT(wanted, 0) << name;
     EXPECT_EQ(count(lowered.program, "pollard.focused_linear_attention.default"), wanted) << name;
   }
+}
+
+TEST(LoweredEfficientVit, RunsEveryCascadeInOneCall) {
+  const Captured plain = captured("efficientvit_msra");
+  EXPECT_GT(count(plain.program, "aten.scaled_dot_product_attention.default"), 4);
+  const kernels::Lowered lowered = kernels::lower(plain.program, plain.weights);
+  EXPECT_EQ(count(lowered.program, "aten.scaled_dot_product_attention.default"), 0);
+  EXPECT_EQ(count(lowered.program, "pollard.cascaded_group_attention.default"), 4);  // blocks
 }
 
 INSTANTIATE_TEST_SUITE_P(All, LoweredFamilies, ::testing::ValuesIn(family_names()),
