@@ -7,6 +7,8 @@
 #include <map>
 #include <vector>
 
+#include "kernels/recurrent/layer.h"
+
 namespace pollard::kernels::cuda {
 
 // The kernels of kernels/cuda on tensors of a CUDA device, on its current stream: cuda/operators.cpp. In a build without CUDA
@@ -17,9 +19,11 @@ constexpr std::int64_t kWidestMlstm = 512;
 at::Tensor mlstm(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& i,
                  const at::Tensor& f, double eps);
 
-/// pollard::bilstm2d (operators.h), up to kMostUnits hidden units. The projections are ATen's, one product a layer.
+/// A layer packed for CUDA devices, up to kMostUnits hidden units, reads a contiguous input along dimension `dim` and writes
+/// its directions' results from place `offset` of every token of `output` on (recurrent/layer.h). The projection is ATen's.
 constexpr std::int64_t kMostUnits = 2048;
-at::Tensor bilstm2d(const at::Tensor& input, at::TensorList columns, at::TensorList rows);
+void recurrent_layer(Cell cell, const at::Tensor& input, const at::Tensor& weight, std::int64_t hidden,
+                     std::int64_t dim, const at::Tensor& output, std::int64_t offset);
 
 /// Sums of |w|^power over the rows and the columns of a contiguous weight seen as [rows, rest] (slab_sums.h).
 struct Sums {

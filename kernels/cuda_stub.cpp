@@ -50,7 +50,10 @@ at::Tensor mlstm(const at::Tensor&, const at::Tensor&, const at::Tensor&, const 
                  const at::Tensor&, double) {
   refuse();
 }
-at::Tensor bilstm2d(const at::Tensor&, at::TensorList, at::TensorList) { refuse(); }
+void recurrent_layer(Cell, const at::Tensor&, const at::Tensor&, std::int64_t, std::int64_t,
+                     const at::Tensor&, std::int64_t) {
+  refuse();
+}
 Sums power_sums(const at::Tensor&, std::int64_t, int) { refuse(); }
 at::Tensor slice(const at::Tensor&, const std::vector<std::int64_t>&, const std::vector<std::int64_t>&,
                  std::int64_t, std::int64_t, at::IntArrayRef) {

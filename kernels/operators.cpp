@@ -42,15 +42,14 @@ void check(const Layer& layer, std::int64_t inputs) {
   }
 }
 
-/// Without gradients, in single precision, on that kind of device.
-bool runs_plain_on(at::DeviceType device, const at::Tensor& t) {
-  return t.device().type() == device && t.scalar_type() == at::kFloat && !follows_gradients(t);
-}
-
-bool run_plain_on(at::DeviceType device, const at::Tensor& input, std::initializer_list<Layer> layers) {
-  return runs_plain_on(device, input) && std::ranges::all_of(layers, [&](const Layer& layer) {
-           return std::ranges::all_of(layer.weights,
-                                      [&](const at::Tensor& w) { return runs_plain_on(device, w); });
+/// Whether the layers' packed form can run: without gradients, in single precision, all on one device that has a kernel.
+bool run_packed(const at::Tensor& input, std::initializer_list<Layer> layers) {
+  const auto plain = [&](const at::Tensor& t) {
+    return t.device() == input.device() && t.scalar_type() == at::kFloat && !follows_gradients(t);
+  };
+  return plain(input) && std::ranges::all_of(layers, [&](const Layer& layer) {
+           return (input.is_cpu() || (input.is_cuda() && layer.hidden() <= cuda::kMostUnits)) &&
+                  std::ranges::all_of(layer.weights, plain);
          });
 }
 
@@ -61,7 +60,7 @@ at::Tensor packed(const Layer& layer) {
     directions.push_back(
         {w[0], w[1], layer.biases() ? w[2] : at::Tensor(), layer.biases() ? w[3] : at::Tensor()});
   }
-  return pack_layer(layer.cell, directions);
+  return pack_layer(layer.cell, directions, layer.weights[0].device().type());
 }
 
 /// [B, T, C] to [B, T, 2 hidden].
@@ -91,10 +90,7 @@ struct MapLayers {
     return at::cat({along_rows(columns, input.transpose(1, 2)).transpose(1, 2), along_rows(rows, input)}, -1);
   }
   at::Tensor operator()(const at::Tensor& input) const {
-    if (columns.cell == Cell::Lstm && run_plain_on(at::kCUDA, input, {columns, rows}) &&
-        std::max(columns.hidden(), rows.hidden()) <= cuda::kMostUnits)
-      return cuda::bilstm2d(input, columns.weights, rows.weights);
-    if (!run_plain_on(at::kCPU, input, {columns, rows})) return by_aten(input);
+    if (!run_packed(input, {columns, rows})) return by_aten(input);
     const auto op =
         c10::Dispatcher::singleton()
             .findSchemaOrThrow(
@@ -136,7 +132,7 @@ at::Tensor bigru_by_aten(const at::Tensor& input, at::TensorList weights) {
 
 at::Tensor bigru(const at::Tensor& input, at::TensorList weights) {
   const Layer layer = gru_layer(input, weights);
-  if (!run_plain_on(at::kCPU, input, {layer})) return by_aten(layer, input);
+  if (!run_packed(input, {layer})) return by_aten(layer, input);
   static const auto op =
       c10::Dispatcher::singleton()
           .findSchemaOrThrow("pollard::packed_gru", "")

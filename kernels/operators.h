@@ -23,8 +23,8 @@ namespace pollard::kernels {
 /// BiLSTM2D (Tatsunami and Taki, 2022, arXiv 2205.01972): one bidirectional LSTM reads every column of the map [B, H, W, C]
 /// from zero states, one every row: [B, H, W, 2 hidden + 2 hidden], columns first. A layer's weights are those of its two
 /// directions one after the other, as aten::lstm takes them: weight_ih [4 hidden, C], weight_hh [4 hidden, hidden] and, in
-/// both layers or neither, two biases [4 hidden]. Single precision without gradients runs in a kernel (recurrent/layer.h
-/// on a CPU, cuda/lstm.h on a CUDA device), everything else in aten::lstm.
+/// both layers or neither, two biases [4 hidden]. Single precision without gradients runs in a kernel on CPUs and, up to 2,048
+/// hidden units, on CUDA devices (recurrent/layer.h), everything else in aten::lstm.
 at::Tensor bilstm2d(const at::Tensor& input, at::TensorList columns, at::TensorList rows);
 at::Tensor bilstm2d_by_aten(const at::Tensor& input, at::TensorList columns, at::TensorList rows);
 

@@ -16,9 +16,9 @@
 #include <random>
 #include <vector>
 
-#include "kernels/cuda/lstm.h"
 #include "kernels/cuda/mlstm.h"
 #include "kernels/cuda/power_sums.h"
+#include "kernels/cuda/recurrence.h"
 #include "kernels/cuda/slice_rows.h"
 
 namespace {
@@ -123,28 +123,43 @@ void report(const Limits& limits, const char* what, double operations, double by
   std::fflush(stdout);
 }
 
-void lstm(const Limits& limits, Index images, Index side, Index hidden) {
+/// A recurrent layer of `gates` gates, both ways along the columns of maps.
+void recurrence(const Limits& limits, const char* name, Index gates,
+                void (*run)(const Recurrence&, void*, RecurrenceTiling), Index images, Index side,
+                Index hidden) {
   std::vector<Memory<float>*> keep;
-  const Index tokens = images * side * side, width = 8 * hidden;
+  const Index tokens = images * side * side, width = 2 * gates * hidden,
+              recurrent = recurrence_rows(hidden) * gates * hidden, stride = (recurrent + hidden + 3) / 4 * 4;
   char what[128];
   const Memory<float> output(tokens * 4 * hidden);
-  LstmRecurrence layer{random(tokens * width, 1, keep).data(),
-                       random(2 * lstm_weight_rows(hidden) * hidden * 4, 0.1f, keep).data(),
-                       output.data(),
-                       images * side,
-                       side,
-                       side,
-                       hidden,
-                       2,
-                       4 * hidden,
-                       0};
-  std::snprintf(what, sizeof what, "LSTM, columns of %lld x %lldx%lld, H %lld",
+  const float* const weights = random(2 * stride, 0.1f, keep).data();
+  const Recurrence layer{random(tokens * width, 1, keep).data(),
+                         weights,
+                         weights + recurrent,
+                         stride,
+                         output.data(),
+                         images * side,
+                         side,
+                         side,
+                         hidden,
+                         2,
+                         4 * hidden,
+                         0};
+  std::snprintf(what, sizeof what, "%s, columns of %lld x %lldx%lld, H %lld", name,
                 static_cast<long long>(images), static_cast<long long>(side), static_cast<long long>(side),
                 static_cast<long long>(hidden));
-  report(limits, what, static_cast<double>(tokens) * 2 * 8 * static_cast<double>(hidden * hidden),
+  report(limits, what, static_cast<double>(tokens) * 2 * static_cast<double>(width * hidden),
          4.0 * static_cast<double>(tokens) * static_cast<double>(width + 2 * hidden),
-         seconds([&] { lstm_recurrence(layer, nullptr); }));
+         seconds([&] { run(layer, nullptr, recurrence_tiling(layer)); }));
   for (Memory<float>* memory : keep) delete memory;
+}
+
+void lstm(const Limits& limits, Index images, Index side, Index hidden) {
+  recurrence(limits, "LSTM", 4, lstm_recurrence, images, side, hidden);
+}
+
+void gru(const Limits& limits, Index images, Index side, Index hidden) {
+  recurrence(limits, "GRU", 3, gru_recurrence, images, side, hidden);
 }
 
 void mlstm(const Limits& limits, Index heads, Index steps, Index width) {
@@ -227,6 +242,8 @@ int main(int argc, char** argv) {
   for (const Index images : {1, 8, 64, 256}) lstm(limits, images, 32, 48);
   for (const Index images : {1, 64, 256}) lstm(limits, images, 16, 96);
   lstm(limits, 64, 32, 37);
+  for (const Index images : {1, 64, 256}) gru(limits, images, 32, 48);
+  gru(limits, 64, 16, 96);
   for (const Index width : {48, 96, 192, 384}) mlstm(limits, 64 * 4, 196, width);
   mlstm(limits, 8, 3136, 96);
   mlstm(limits, 4, 196, 192);

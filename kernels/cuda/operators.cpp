@@ -6,9 +6,9 @@
 #include <c10/cuda/CUDAStream.h>
 
 #include "graph/error.h"
-#include "kernels/cuda/lstm.h"
 #include "kernels/cuda/mlstm.h"
 #include "kernels/cuda/power_sums.h"
+#include "kernels/cuda/recurrence.h"
 #include "kernels/cuda/slice_rows.h"
 
 namespace pollard::kernels::cuda {
@@ -25,37 +25,6 @@ void check_launch() {
 
 at::Tensor on_device(const std::vector<std::int64_t>& numbers, at::Device device) {
   return at::tensor(numbers, at::kLong).to(device);
-}
-
-/// [4 H, H] of both directions as the recurrence reads them (lstm.h).
-at::Tensor turned(const at::Tensor& forwards, const at::Tensor& backwards) {
-  const std::int64_t hidden = forwards.size(1);
-  const at::Tensor both = at::stack({forwards, backwards}).view({2, 4, hidden, hidden}).permute({0, 3, 2, 1});
-  return at::constant_pad_nd(both, {0, 0, 0, 0, 0, lstm_weight_rows(hidden) - hidden}).contiguous();
-}
-
-/// One bidirectional layer over a map's columns or rows: writes its 2 H values of every token at `offset`.
-void scan(const at::Tensor& input, at::TensorList weights, bool columns, const at::Tensor& output,
-          std::int64_t offset) {
-  const std::size_t per = weights.size() / 2;
-  const at::Tensor weight = at::cat({weights[0], weights[per]});
-  at::Tensor bias;
-  if (per == 4) bias = at::cat({weights[2] + weights[3], weights[per + 2] + weights[per + 3]});
-  const at::Tensor gates = at::linear(input.reshape({-1, input.size(3)}), weight, bias).contiguous();
-  const at::Tensor recurrent = turned(weights[1], weights[per + 1]);
-  const std::int64_t batch = input.size(0), height = input.size(1), width = input.size(2);
-  lstm_recurrence({.gates = gates.const_data_ptr<float>(),
-                   .weight_hh = recurrent.const_data_ptr<float>(),
-                   .output = output.mutable_data_ptr<float>(),
-                   .sequences = batch * (columns ? width : height),
-                   .steps = columns ? height : width,
-                   .inner = columns ? width : 1,
-                   .hidden = weights[1].size(1),
-                   .directions = 2,
-                   .output_width = output.size(3),
-                   .output_offset = offset},
-                  stream_of(input));
-  check_launch();
 }
 
 }  // namespace
@@ -87,13 +56,36 @@ at::Tensor mlstm(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, 
   return out;
 }
 
-at::Tensor bilstm2d(const at::Tensor& input, at::TensorList columns, at::TensorList rows) {
+void recurrent_layer(Cell cell, const at::Tensor& input, const at::Tensor& weight, std::int64_t hidden,
+                     std::int64_t dim, const at::Tensor& output, std::int64_t offset) {
   const c10::DeviceGuard device(input.device());
-  const std::int64_t first = 2 * columns[1].size(1), second = 2 * rows[1].size(1);
-  at::Tensor out = at::empty({input.size(0), input.size(1), input.size(2), first + second}, input.options());
-  scan(input, columns, true, out, 0);
-  scan(input, rows, false, out, first);
-  return out;
+  const std::int64_t inputs = input.size(-1), tokens = output.numel() / output.size(-1),
+                     steps = input.size(dim), directions = weight.size(0);
+  const DeviceLayer parts(cell, inputs, hidden);
+  const std::int64_t width = parts.gates * hidden;
+  const auto matrix = [&](std::int64_t begin, std::int64_t rows) {
+    return weight.slice(1, begin, begin + rows * width).view({directions, rows, width});
+  };
+  const at::Tensor every = input.view({1, tokens, inputs}).expand({directions, tokens, inputs});
+  const at::Tensor gates =
+      at::baddbmm(matrix(parts.biases, 1), every, matrix(parts.weight_ih, inputs)).contiguous();
+  std::int64_t inner = 1;
+  for (std::int64_t d = dim + 1; d + 1 < input.dim(); ++d) inner *= input.size(d);
+  const float* const packed = weight.const_data_ptr<float>();
+  const Recurrence layer{.gates = gates.const_data_ptr<float>(),
+                         .weight_hh = packed,
+                         .bias_hn = packed + parts.bias_hn,
+                         .weight_stride = parts.size,
+                         .output = output.mutable_data_ptr<float>(),
+                         .sequences = steps == 0 ? 0 : tokens / steps,
+                         .steps = steps,
+                         .inner = inner,
+                         .hidden = hidden,
+                         .directions = directions,
+                         .output_width = output.size(-1),
+                         .output_offset = offset};
+  cell == Cell::Lstm ? lstm_recurrence(layer, stream_of(input)) : gru_recurrence(layer, stream_of(input));
+  check_launch();
 }
 
 Sums power_sums(const at::Tensor& weight, std::int64_t rows, int power) {

@@ -8,6 +8,9 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/cuda/recurrence.h"
+#include "kernels/cuda_operators.h"
+
 namespace pollard::kernels {
 namespace {
 
@@ -133,10 +136,15 @@ struct PackedLayer {
   std::int64_t width() const { return weight.size(0) * hidden; }
 };
 
+void check_device(const at::Tensor& input, const at::Tensor& weight, at::DeviceType device) {
+  TORCH_CHECK_VALUE(input.device().type() == device && weight.device() == input.device() &&
+                        input.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat,
+                    "a packed recurrent layer: single precision on one device");
+}
+
 void check_layer(const at::Tensor& input, const PackedLayer& layer, std::int64_t lanes) {
   const at::Tensor& weight = layer.weight;
-  TORCH_CHECK_VALUE(input.is_cpu() && input.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat,
-                    "a packed recurrent layer: single precision on a CPU");
+  check_device(input, weight, at::kCPU);
   TORCH_CHECK_VALUE(weight.dim() == 5 && weight.is_contiguous() && weight.size(0) <= 2 &&
                         weight.size(3) == gates_of(layer.cell) && weight.size(4) == lanes &&
                         weight.size(2) == input.size(-1) + biases_of(layer.cell) + layer.hidden &&
@@ -200,6 +208,37 @@ at::Tensor packed_map(const at::Tensor& given, const at::Tensor& column_weight, 
   return output;
 }
 
+void check_device_layer(const at::Tensor& input, const PackedLayer& layer) {
+  check_device(input, layer.weight, at::kCUDA);
+  TORCH_CHECK_VALUE(layer.weight.dim() == 2 && layer.weight.is_contiguous() && layer.weight.size(0) <= 2 &&
+                        layer.hidden > 0 && layer.hidden <= cuda::kMostUnits && input.dim() > 1 &&
+                        layer.weight.size(1) == DeviceLayer(layer.cell, input.size(-1), layer.hidden).size,
+                    "a packed recurrent layer: the weight is not packed for this input and CUDA devices");
+}
+
+template <Cell cell>
+at::Tensor packed_on_cuda(const at::Tensor& given, const at::Tensor& weight, std::int64_t hidden,
+                          std::int64_t dim) {
+  check_device_layer(given, {cell, weight, hidden});
+  TORCH_CHECK_VALUE(dim >= 0 && dim + 1 < given.dim(), "no dimension ", dim, " to read along");
+  const at::Tensor input = given.contiguous(), output = output_for(input, weight.size(0) * hidden);
+  cuda::recurrent_layer(cell, input, weight, hidden, dim, output, 0);
+  return output;
+}
+
+template <Cell cell>
+at::Tensor packed_map_on_cuda(const at::Tensor& given, const at::Tensor& columns, const at::Tensor& rows,
+                              std::int64_t hidden_columns, std::int64_t hidden_rows) {
+  TORCH_CHECK_VALUE(given.dim() == 4, "a map has 4 dimensions");
+  check_device_layer(given, {cell, columns, hidden_columns});
+  check_device_layer(given, {cell, rows, hidden_rows});
+  const std::int64_t first = columns.size(0) * hidden_columns;
+  const at::Tensor input = given.contiguous(), output = output_for(input, first + rows.size(0) * hidden_rows);
+  cuda::recurrent_layer(cell, input, columns, hidden_columns, 1, output, 0);
+  cuda::recurrent_layer(cell, input, rows, hidden_rows, 2, output, first);
+  return output;
+}
+
 at::Tensor packed_form(const at::Tensor& input, const at::Tensor& weight, std::int64_t hidden, std::int64_t) {
   return output_for(input, weight.size(0) * hidden);
 }
@@ -240,10 +279,36 @@ at::Tensor pack(Cell cell, std::span<const Direction> directions, std::int64_t l
   return at::stack(packed).contiguous();
 }
 
+at::Tensor pack_for_devices(Cell cell, std::span<const Direction> directions) {
+  std::vector<at::Tensor> packed;
+  for (const Direction& d : directions) {
+    const std::int64_t gates = gates_of(cell), hidden = d.weight_hh.size(1),
+                       rows = cuda::recurrence_rows(hidden);
+    const at::Tensor recurrent = at::constant_pad_nd(d.weight_hh, {0, rows - hidden})
+                                     .view({gates, hidden, rows / 4, 4})
+                                     .permute({2, 0, 1, 3}),
+                     biases = biases_of(cell, d);
+    std::vector<at::Tensor> parts{recurrent.flatten(), d.weight_ih.t().flatten(), biases.select(1, 0)};
+    if (cell == Cell::Gru) parts.push_back(biases.select(1, 1).slice(0, 2 * hidden));
+    const at::Tensor all = at::cat(parts);
+    packed.push_back(
+        at::constant_pad_nd(all, {0, DeviceLayer(cell, d.weight_ih.size(1), hidden).size - all.numel()}));
+  }
+  return at::stack(packed);
+}
+
 }  // namespace
 
-at::Tensor pack_layer(Cell cell, std::span<const Direction> directions) {
-  return pack(cell, directions, best_kernel().lanes);
+DeviceLayer::DeviceLayer(Cell cell, std::int64_t inputs, std::int64_t hidden)
+    : gates(gates_of(cell)),
+      weight_ih(cuda::recurrence_rows(hidden) * gates * hidden),
+      biases(weight_ih + inputs * gates * hidden),
+      bias_hn(biases + gates * hidden),
+      size((bias_hn + (cell == Cell::Gru ? hidden : 0) + 3) / 4 * 4) {}
+
+at::Tensor pack_layer(Cell cell, std::span<const Direction> directions, at::DeviceType device) {
+  return device == at::kCUDA ? pack_for_devices(cell, directions)
+                             : pack(cell, directions, best_kernel().lanes);
 }
 
 const char* layer_instruction_set() { return instruction_sets().front().name; }
@@ -275,6 +340,13 @@ TORCH_LIBRARY_FRAGMENT(pollard, library) {
       "packed_gru_map(Tensor input, Tensor columns, Tensor rows, int hidden_columns, int hidden_rows) -> "
       "Tensor",
       torch::dispatch(cpu, TORCH_FN(packed_map<Cell::Gru>)));
+}
+
+TORCH_LIBRARY_IMPL(pollard, CUDA, library) {
+  library.impl("packed_lstm", TORCH_FN(packed_on_cuda<Cell::Lstm>));
+  library.impl("packed_gru", TORCH_FN(packed_on_cuda<Cell::Gru>));
+  library.impl("packed_lstm_map", TORCH_FN(packed_map_on_cuda<Cell::Lstm>));
+  library.impl("packed_gru_map", TORCH_FN(packed_map_on_cuda<Cell::Gru>));
 }
 
 TORCH_LIBRARY_IMPL(pollard, Meta, library) {

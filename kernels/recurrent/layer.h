@@ -13,9 +13,9 @@ namespace pollard::kernels {
 /// arXiv 1406.1078; the reset gate on what the state gives, after its bias).
 enum class Cell : std::uint8_t { Lstm, Gru };
 
-/// A recurrent layer on a CPU, zero initial state. The input projection and all steps of a few sequences run at once, while
-/// their weights stay in the cache; gates are computed on what is in registers. Single precision; instruction set chosen
-/// at run time.
+/// A recurrent layer, zero initial state, single precision. On a CPU the input projection and all steps of a few sequences run
+/// at once, while their weights stay in the cache; gates are computed on what is in registers; the instruction set is chosen at
+/// run time. On a CUDA device one product projects all inputs, then one launch runs all steps (cuda/recurrence.h).
 ///
 ///     pollard::packed_lstm(Tensor input [.., inputs], Tensor weight, int hidden, int dim)
 ///         -> Tensor [.., directions * hidden]             reads along dimension `dim`
@@ -25,7 +25,7 @@ enum class Cell : std::uint8_t { Lstm, Gru };
 ///             BiLSTM2D: one layer down (and up) every column, one along (and back) every row, joined
 ///     pollard::packed_gru(..), pollard::packed_gru_map(..)    the same of a GRU
 ///
-/// A weight that is not packed for this input and processor, another type or device: ValueError.
+/// A weight that is not packed for this input and this processor or device, another type: ValueError.
 ///
 /// One direction of a layer of g gates: weight_ih [g H, inputs], weight_hh [g H, H], biases [g H] or undefined.
 struct Direction {
@@ -34,8 +34,19 @@ struct Direction {
 
 /// The layer's weights in the order in which the kernel reads them: [directions, panels, inputs + biases + H, gates, lanes],
 /// zeros beyond H. After the inputs' rows an LSTM has both biases in one row; a GRU has b_ir + b_hr, b_iz + b_hz, b_in in
-/// one and 0, 0, b_hn in the next. For this processor.
-at::Tensor pack_layer(Cell cell, std::span<const Direction> directions);
+/// one and 0, 0, b_hn in the next. For this processor, or in the form for CUDA devices (DeviceLayer).
+at::Tensor pack_layer(Cell cell, std::span<const Direction> directions, at::DeviceType device = at::kCPU);
+
+/// A layer packed for CUDA devices is [directions, size], a direction's parts one after the other and zeros up to a quadruple:
+///
+///     0          weight_hh as the recurrence reads it (cuda/recurrence.h), zeros for units beyond H
+///     weight_ih  [inputs, g H]
+///     biases     [g H]: LSTM b_i + b_h; GRU b_ir + b_hr, b_iz + b_hz, b_in
+///     bias_hn    [H]: of a GRU alone
+struct DeviceLayer {
+  DeviceLayer(Cell cell, std::int64_t inputs, std::int64_t hidden);
+  std::int64_t gates, weight_ih, biases, bias_hn, size;
+};
 
 /// "avx512", "avx2" or "portable": what this processor runs.
 const char* layer_instruction_set();

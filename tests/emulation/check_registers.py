@@ -12,9 +12,11 @@ nvcc, root, files = sys.argv[1], sys.argv[2], sys.argv[3:]
 architectures = ["80", "90"]
 # Kernel -> what it is launched for, threads a block, bytes of shared memory, blocks a multiprocessor must hold on sm_80 and sm_90.
 SIZES = {
-    "lstm_kernelILi8ELb1": [("H 48, 8 sequences", 64, 4 * 24 * 48 + 16 * 48 * 48, (3, 5)),
-                            ("H 96, 8 sequences", 96, 4 * 24 * 96 + 16 * 96 * 96, (1, 1))],
-    "lstm_kernelILi2ELb1": [("H 48, 2 sequences", 64, 4 * 6 * 48 + 16 * 48 * 48, (4, 5))],
+    "LstmCellELi8ELb1": [("LSTM, H 48, 8 sequences", 64, 4 * 24 * 48 + 16 * 48 * 48, (3, 5)),
+                         ("LSTM, H 96, 8 sequences", 96, 4 * 24 * 96 + 16 * 96 * 96, (1, 1))],
+    "LstmCellELi2ELb1": [("LSTM, H 48, 2 sequences", 64, 4 * 6 * 48 + 16 * 48 * 48, (4, 5))],
+    "GruCellELi8ELb1": [("GRU, H 48, 8 sequences", 64, 4 * 16 * 48 + 12 * 48 * 48, (4, 5)),
+                        ("GRU, H 96, 8 sequences", 96, 4 * 16 * 96 + 12 * 96 * 96, (1, 1))],
     "mlstm_kernelILi3": [("d 192", 256, 4 * 68 * (2 * 32 + 2 * 64), (1, 1))],
     "tile_kernel": [("any", 128, 8 * 4 * 64, (12, 12))],
     "slice_kernelIj": [("any", 256, 0, (2, 2))],

@@ -20,7 +20,8 @@ PATH = os.pathsep.join([os.environ["PATH"], os.path.dirname(NVCC), WHEELS])
 # Kernel (a part of its name) -> what its code must hold. Wide reads of shared memory feed the products; slices of whole
 # quadruples move sixteen bytes at a time; sums are in double precision.
 WANTED = {
-    "lstm": {r"lstm_kernelILi8ELb1": ["FFMA", "LDS.128"], r"lstm_kernelILi8ELb0": ["FFMA", "LDG.E.128"]},
+    "recurrence": {r"LstmCellELi8ELb1": ["FFMA", "LDS.128"], r"LstmCellELi8ELb0": ["FFMA", "LDG.E.128"],
+                   r"GruCellELi8ELb1": ["FFMA", "LDS.128"], r"GruCellELi2ELb0": ["FFMA", "LDG.E.128"]},
     "mlstm": {r"mlstm_kernelILi3": ["FFMA", "LDS.128", "STS.128"], r"gates_kernel": ["SHFL.UP", "MUFU.EX2"]},
     "power_sums": {r"tile_kernel": ["DADD", "SHFL.BFLY"], r"join_kernel": ["DADD", "LDG.E.64"]},
     "slice_rows": {r"slice_kernelI6float4": ["LDG.E.128", "STG.E.128"], r"slice_kernelIj": ["LDG.E", "STG.E"]},

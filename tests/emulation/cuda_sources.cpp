@@ -2,7 +2,7 @@
 // The CUDA sources, compiled for the emulator: the text nvcc gets.
 #include "tests/emulation/emulator.h"
 
-#include "kernels/cuda/lstm.cu"
 #include "kernels/cuda/mlstm.cu"
 #include "kernels/cuda/power_sums.cu"
+#include "kernels/cuda/recurrence.cu"
 #include "kernels/cuda/slice_rows.cu"

@@ -133,22 +133,47 @@ TEST(Operators, MlstmEqualsItsDefinition) {
   }
 }
 
-TEST(Operators, BiLstm2dEqualsATensLayers) {
-  for (const std::int64_t hidden : {1, 7, 48, 95}) {
-    std::vector<at::Tensor> columns, rows;
-    for (int direction = 0; direction < 2; ++direction)
-      for (auto* layer : {&columns, &rows})
-        layer->insert(layer->end(), {at::randn({4 * hidden, 12}) / 3, at::randn({4 * hidden, hidden}) / 9,
-                                     at::randn({4 * hidden}), at::randn({4 * hidden})});
+/// A bidirectional layer's weights with biases.
+std::vector<at::Tensor> layer_weights(std::int64_t gates, std::int64_t inputs, std::int64_t hidden) {
+  std::vector<at::Tensor> out;
+  for (int direction = 0; direction < 2; ++direction)
+    out.insert(out.end(), {at::randn({gates * hidden, inputs}) / 3, at::randn({gates * hidden, hidden}) / 9,
+                           at::randn({gates * hidden}), at::randn({gates * hidden})});
+  return out;
+}
+
+std::vector<at::Tensor> moved(std::vector<at::Tensor> tensors, at::Tensor (*change)(const at::Tensor&)) {
+  for (at::Tensor& t : tensors) t = change(t);
+  return tensors;
+}
+
+at::Tensor there(const at::Tensor& t) { return t.to(kDevice); }
+
+using MapOperator = at::Tensor (*)(const at::Tensor& input, at::TensorList columns, at::TensorList rows);
+struct MapKind {
+  std::int64_t gates;
+  MapOperator run, by_aten;
+};
+
+TEST(Operators, MapsReadByRecurrentLayersEqualATens) {
+  for (const std::int64_t hidden : {1, 7, 33, 48, 95, 96, 200}) {
     const at::Tensor map = at::randn({2, 6, 9, 12});
-    const auto moved = [](const std::vector<at::Tensor>& tensors, auto&& change) {
-      std::vector<at::Tensor> out;
-      for (const at::Tensor& t : tensors) out.push_back(change(t));
-      return out;
-    };
-    const auto there = [](const at::Tensor& t) { return t.to(kDevice); };
-    const at::Tensor want = kernels::bilstm2d_by_aten(f64(map), moved(columns, f64), moved(rows, f64));
-    expect_near(kernels::bilstm2d(there(map), moved(columns, there), moved(rows, there)), want, 2e-5);
+    for (const MapKind& kind : {MapKind{4, kernels::bilstm2d, kernels::bilstm2d_by_aten},
+                                MapKind{3, kernels::bigru2d, kernels::bigru2d_by_aten}}) {
+      const auto columns = layer_weights(kind.gates, 12, hidden),
+                 rows = layer_weights(kind.gates, 12, hidden + 1);
+      const at::Tensor want = kind.by_aten(f64(map), moved(columns, f64), moved(rows, f64));
+      expect_near(kind.run(there(map), moved(columns, there), moved(rows, there)), want, 2e-5);
+    }
+  }
+}
+
+TEST(Operators, BiGruEqualsATens) {
+  for (const std::int64_t hidden : {1, 7, 33, 95}) {
+    const auto weights = layer_weights(3, 12, hidden);
+    const at::Tensor x = at::randn({5, 7, 12});
+    expect_near(kernels::bigru(there(x), moved(weights, there)),
+                kernels::bigru_by_aten(f64(x), moved(weights, f64)), 2e-5);
   }
 }
 

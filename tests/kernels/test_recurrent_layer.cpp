@@ -76,6 +76,53 @@ INSTANTIATE_TEST_SUITE_P(Ragged, LayerKernel,
                                            Shape{6, 9, 16, 16}, Shape{12, 3, 95, 17}, Shape{2, 33, 7, 33},
                                            Shape{5, 7, 48, 95}, Shape{32, 8, 24, 48}));
 
+/// One direction of a layer packed for CUDA devices, step by step in double: what cuda/recurrence.h says its numbers are.
+at::Tensor run_packed_direction(Cell cell, const at::Tensor& packed, const at::Tensor& x,
+                                std::int64_t hidden) {
+  const DeviceLayer parts(cell, x.size(-1), hidden);
+  const std::int64_t width = parts.gates * hidden, rows = parts.weight_ih / width;
+  const auto part = [&](std::int64_t from, at::IntArrayRef sizes) {
+    return packed.slice(0, from, from + c10::multiply_integers(sizes)).view(sizes);
+  };
+  const at::Tensor given =
+      at::matmul(x, part(parts.weight_ih, {x.size(-1), width})).add(part(parts.biases, {width}));
+  const at::Tensor recurrent =
+      part(0, {rows / 4, parts.gates, hidden, 4}).permute({1, 2, 0, 3}).reshape({width, rows});
+  EXPECT_TRUE(recurrent.slice(1, hidden).eq(0).all().item<bool>());
+  at::Tensor h = at::zeros({x.size(0), hidden}, at::kDouble), c = h;
+  std::vector<at::Tensor> out;
+  for (std::int64_t t = 0; t < x.size(1); ++t) {
+    const auto g = given.select(1, t).chunk(parts.gates, 1),
+               r = at::matmul(h, recurrent.slice(1, 0, hidden).t()).chunk(parts.gates, 1);
+    if (cell == Cell::Lstm) {
+      c = (g[1] + r[1]).sigmoid() * c + (g[0] + r[0]).sigmoid() * (g[2] + r[2]).tanh();
+      h = (g[3] + r[3]).sigmoid() * c.tanh();
+    } else {
+      const at::Tensor z = (g[1] + r[1]).sigmoid(),
+                       n = (g[2] + (g[0] + r[0]).sigmoid() * (r[2] + part(parts.bias_hn, {hidden}))).tanh();
+      h = (1 - z) * n + z * h;
+    }
+    out.push_back(h);
+  }
+  return at::stack(out, 1);
+}
+
+TEST(LayerKernel, TheFormForCudaDevicesHoldsTheLayer) {
+  for (const Cell cell : kCells)
+    for (const bool biases : {true, false})
+      for (const std::int64_t hidden : {1, 7, 16, 33}) {
+        const auto layer = random_layer(cell, 5, hidden, 2, biases);
+        const at::Tensor x = at::randn({3, 4, 5}), packed = pack_layer(cell, layer, at::kCUDA);
+        ASSERT_EQ(packed.sizes(), at::IntArrayRef({2, DeviceLayer(cell, 5, hidden).size}));
+        EXPECT_EQ(packed.size(1) % 4, 0) << "directions begin where a quadruple may";
+        const at::Tensor wide = packed.to(at::kDouble), backwards = x.to(at::kDouble).flip(1);
+        const at::Tensor got = at::cat({run_packed_direction(cell, wide[0], x.to(at::kDouble), hidden),
+                                        run_packed_direction(cell, wide[1], backwards, hidden).flip(1)},
+                                       2);
+        EXPECT_LE(got.sub(reference(cell, x, layer, true)).abs().max().item<double>(), 1e-6);
+      }
+}
+
 /// A layer is cut into more tiles for more threads: 1 to 7 sequences, in one direction and in two.
 TEST(LayerKernel, ComputesTheSameOnAnyNumberOfThreads) {
   const int before = at::get_num_threads();
