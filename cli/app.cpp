@@ -88,15 +88,23 @@ Failure current_failure(std::span<const std::string> arguments, int width, const
   }
 }
 
+// Of the processes of a job the first speaks; what goes wrong all tell (run() below).
 Exit run_command(CommandLine& line, Streams& streams) {
   if (line.selected() == nullptr) {
     streams.err << line.help();
     return Exit::Usage;
   }
-  set_up_log(line.globals(), streams.err);
+  Globals globals = line.globals();
+  static std::ostream nowhere(nullptr);  // the log keeps it
+  Streams heard{.out = speaks() ? streams.out : nowhere,
+                .err = speaks() ? streams.err : nowhere,
+                .out_terminal = streams.out_terminal,
+                .err_terminal = streams.err_terminal};
+  if (!speaks()) globals.log_file.clear();
+  set_up_log(globals, heard.err);
   for (const std::string& source : line.option_sources()) spdlog::info("{}", source);
-  apply_runtime(line.globals());
-  Context context(streams, line.globals(), line.selected()->get_name());
+  apply_runtime(globals);
+  Context context(heard, globals, line.selected()->get_name());
   const StageBars bars(context);
   return line.action()(context);
 }

@@ -8,11 +8,13 @@
 
 #include "cli/parse_errors.h"
 #include "cli/prune_outcome.h"
+#include "cli/runtime.h"
 #include "cli/ui/format.h"
 #include "cli/ui/quantity.h"
 #include "cli/ui/suggest.h"
 #include "cli/ui/text.h"
 #include "graph/error.h"
+#include "kernels/communicator.h"
 #include "pruning/latency_rounds.h"
 #include "pruning/latency_table.h"
 #include "pruning/op_times.h"
@@ -189,6 +191,24 @@ std::optional<pruning::CalibrationSet> read_samples(const PlanArguments& a, cons
   return std::nullopt;
 }
 
+std::optional<pruning::CalibrationSet> shared_samples(const PlanArguments& a, const models::Model& model,
+                                                      Context& context) {
+  std::optional<pruning::CalibrationSet> samples = read_samples(a, model);
+  const int processes = job().size();
+  if (!samples || processes == 1) return samples;
+  samples->job = &job();
+  context.report(fmt::format("job       {} processes share the samples", processes));
+  return samples;
+}
+
+void check_job(const PlanArguments& a) {
+  if (job().size() == 1 || (a.latency.empty() && a.round_to != "auto")) return;
+  throw usage_error("E0206", a.latency.empty() ? "--round-to auto" : "--latency",
+                    "does not go with several processes",
+                    "times are measured on a machine that does nothing else: make the plan in one process "
+                    "with plan -o FILE, then prune --plan FILE");
+}
+
 std::int64_t bytes_beside_weights(const AnalysedModel& m) {
   const graph::CostModel cost(m.model.program, m.dependencies);
   return std::max<std::int64_t>(
@@ -211,12 +231,20 @@ pruning::Plan plan_for_size(pruning::PlanOptions options, const AnalysedModel& m
   }
 }
 
+/// The first process's plan, everywhere: processors of different kinds round differently.
+pruning::Plan agreed(pruning::Plan plan, const AnalysedModel& m) {
+  kernels::Communicator& all = job();
+  if (all.size() == 1) return plan;
+  const std::string json = all.broadcast(pruning::to_json(plan, m.model, m.dependencies), 0);
+  return all.first() ? std::move(plan) : pruning::plan_from_json(json, m.model, m.dependencies);
+}
+
 }  // namespace
 
 pruning::Plan plan_for(pruning::PlanOptions options, const AnalysedModel& m,
                        const pruning::CalibrationSet* samples) {
   constexpr int kRuns = 25;
-  if (!options.has_latency()) return plan_for_size(std::move(options), m, samples);
+  if (!options.has_latency()) return agreed(plan_for_size(std::move(options), m, samples), m);
   return pruning::plan_for_latency(
       std::move(options),
       {.plan = [&](const pruning::PlanOptions& next) { return plan_for_size(next, m, samples); },

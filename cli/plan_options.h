@@ -35,11 +35,19 @@ pruning::PlanOptions plan_options(const PlanArguments& arguments, const std::str
 std::optional<pruning::CalibrationSet> read_samples(const PlanArguments& arguments,
                                                     const models::Model& model);
 
+/// The same for the processes of the job to share, and a line that says so.
+std::optional<pruning::CalibrationSet> shared_samples(const PlanArguments& arguments,
+                                                      const models::Model& model, Context& context);
+
+/// Throws UserError E0206 for several processes and a target that is measured by the clock: they would disturb each other.
+void check_job(const PlanArguments& arguments);
+
 /// Bytes of the model's file that are no weights: what --file-size counts beside them.
 std::int64_t bytes_beside_weights(const AnalysedModel& model);
 
 /// The plan that the options ask for. With --file-size, the plan that travels in the file counts too; with --latency the
-/// pruned network is run beside the dense one, and where it is slower than was asked for, planned again for less.
+/// pruned network is run beside the dense one, and where it is slower than was asked for, planned again for less. All
+/// processes of a job call this together and get the same plan.
 pruning::Plan plan_for(pruning::PlanOptions options, const AnalysedModel& model,
                        const pruning::CalibrationSet* samples);
 

@@ -46,6 +46,20 @@ void apply_runtime(const Globals& globals) {
   if (globals.threads > 0) at::set_num_threads(globals.threads);
 }
 
+kernels::Communicator& job() {
+  kernels::Communicator& all = kernels::world();
+  const int launched = kernels::launched_processes();
+  if (launched > 1 && all.size() == 1)
+    throw UserError({.code = "E0512",
+                     .exit = Exit::Environment,
+                     .subject = "mpirun",
+                     .message = fmt::format("started {} processes, and this build works with one", launched),
+                     .help = "install libopenmpi-dev and build again, or start one process"});
+  return all;
+}
+
+bool speaks() { return kernels::world().first(); }
+
 c10::Device choose_device(const std::string& name) {
   if (name == "cpu") return c10::kCPU;
   const kernels::CudaInfo info = kernels::cuda_info();

@@ -5,6 +5,10 @@
 
 #include <string>
 
+namespace pollard::kernels {
+class Communicator;
+}
+
 namespace pollard::cli {
 
 struct Globals;
@@ -16,6 +20,13 @@ void apply_runtime(const Globals& globals);
 /// takes its own), and `auto` is the CPU where there is none. Loads the CUDA
 /// operators when the answer needs them. Throws UserError (Exit::Environment) for CUDA where there is none.
 c10::Device choose_device(const std::string& name);
+
+/// The processes that work on this command together: those a launcher such as mpirun started, or this one alone. Throws
+/// UserError E0512 when several were started and this build works with one.
+kernels::Communicator& job();
+
+/// Whether this process writes files and tells the user what is done: the first of a job, or the only one.
+bool speaks();
 
 /// "auto", "cpu", "cuda" or "cuda:N".
 bool is_device_name(const std::string& name);

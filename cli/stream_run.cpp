@@ -10,8 +10,10 @@
 #include "cli/parse_errors.h"
 #include "cli/plan_report.h"
 #include "cli/prune_outcome.h"
+#include "cli/runtime.h"
 #include "cli/ui/format.h"
 #include "cli/ui/quantity.h"
+#include "kernels/communicator.h"
 #include "models/io/atomic_file.h"
 #include "models/io/stored_program.h"
 #include "models/stored_checkpoint.h"
@@ -43,12 +45,10 @@ class Meter {
 };
 
 /// The job, when a launcher started several processes.
-kernels::Communicator* job() { return kernels::launched_processes() > 1 ? &kernels::world() : nullptr; }
-
-bool speaks() { return !job() || job()->first(); }
+kernels::Communicator* several() { return job().size() > 1 ? &job() : nullptr; }
 
 void check_arguments(const StreamArguments& a) {
-  if (!a.plan.calibration.empty() && job())
+  if (!a.plan.calibration.empty() && several())
     throw usage_error("E0206", "--calib", "does not go with --stream under mpirun",
                       "samples pass through one part of the network after the other: run one process");
   if (!a.plan.file_size.empty())
@@ -137,7 +137,7 @@ Written write(const StreamArguments& a, const models::StoredCheckpoint& checkpoi
                                           .force = a.force},
                                          options);
   }
-  if (job()) job()->barrier();  // the index is there
+  job().barrier();  // the index is there
   const models::StoredCheckpoint result = models::open_stored(a.out);
   out.bytes = result.bytes();
   out.report.slices_compared = pruning::compare_slices(
@@ -152,7 +152,7 @@ Exit run_stream(const StreamArguments& a, Context& context) {
   pruning::StreamOptions options{
       .memory_bytes = static_cast<std::uint64_t>(parse_count(a.memory, "--memory")),
       .spill_folder = std::filesystem::absolute(a.out).lexically_normal().parent_path(),
-      .job = job()};
+      .job = several()};
   const models::StoredCheckpoint checkpoint = models::open_stored(a.in, load_options(a.input));
   if (!a.dry_run && !checkpoint.sharded()) models::check_save_path(a.out, {a.in}, a.force);
   AnalysedModel m{

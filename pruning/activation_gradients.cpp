@@ -35,7 +35,7 @@ void ActivationGradients::watch(std::size_t k, const graph::Op& op, const at::Te
   });
 }
 
-void ActivationGradients::run(const Visit& visit, double& samples) const {
+SharedWork ActivationGradients::run(const Visit& visit, double& samples) const {
   std::map<std::string, std::vector<std::size_t>> by_op;
   for (std::size_t k = 0; k < contractions_.size(); ++k) {
     const bool inner = contractions_[k].kind == Kind::Recurrent && contractions_[k].part != 0;
@@ -51,8 +51,11 @@ void ActivationGradients::run(const Visit& visit, double& samples) const {
     return false;
   };
   samples = 0;
-  for_each_gradient(context_, options,
-                    [&](const Gradients&, std::int64_t count) { samples += static_cast<double>(count); });
+  const SharedWork work = for_each_gradient(context_, options, [&](const Gradients&, std::int64_t count) {
+    samples += static_cast<double>(count);
+  });
+  work.sum(samples);
+  return work;
 }
 
 void ConsumedUnits::add(const at::Tensor& products) {

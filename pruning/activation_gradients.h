@@ -23,8 +23,10 @@ class ActivationGradients {
 
   /// `visit` gets, for every batch and every contraction whose input the op shows, [samples, channels] summed over
   /// positions. States inside recurrent ops are not shown. The first dimension of an activation counts as samples.
+  /// Of samples that are shared, those of this process: what is added up goes through the result's sum(); `samples` counts
+  /// all.
   using Visit = std::function<void(std::size_t contraction, const at::Tensor& products)>;
-  void run(const Visit& visit, double& samples) const;
+  SharedWork run(const Visit& visit, double& samples) const;
 
  private:
   void watch(std::size_t contraction, const graph::Op& op, const at::Tensor& activation,

@@ -14,7 +14,9 @@ constexpr std::size_t kInput = 0, kMean = 3, kVariance = 4;
 
 class Reestimator {
  public:
-  Reestimator(models::Model& model, const CalibrationSet& calibration) : model_(model) {
+  Reestimator(models::Model& model, const CalibrationSet& calibration)
+      : model_(model), work_(calibration.job, calibration.samples()) {
+    const CalibrationSet own = samples_between(calibration, work_.begin(), work_.end());
     for (const graph::Input& input : model.program.inputs)
       if (input.kind == graph::Input::Kind::Buffer) source_[input.value] = input.source;
     kernels::RunOptions run;
@@ -22,9 +24,8 @@ class Reestimator {
       if (op.base_name() == "batch_norm") measure(op, stack);
       return false;
     };
-    const graph::Program program =
-        with_batch(model.program, graph::analyse(model.program), calibration.samples());
-    kernels::Executor(program).run(model.weights, calibration.inputs, run);
+    const graph::Program program = with_batch(model.program, graph::analyse(model.program), own.samples());
+    kernels::Executor(program).run(model.weights, own.inputs, run);
   }
 
   RepairReport report() { return std::move(report_); }
@@ -39,14 +40,24 @@ class Reestimator {
     }
     const at::Tensor x = stack[kInput].toTensor();
     const at::Tensor rows = x.transpose(0, 1).reshape({x.size(1), -1}).to(at::kDouble);
-    const at::Tensor old = stack[kMean].toTensor().to(at::kDouble), mean = rows.mean(1);
+    auto count = static_cast<double>(rows.size(1));
+    work_.sum(count);
+    const at::Tensor old = stack[kMean].toTensor().to(at::kDouble), mean = summed(rows) / count;
+    const at::Tensor squares = summed((rows - mean.unsqueeze(1)).square());
     stack[kMean] = store(source_.at(*mean_id), mean);
-    stack[kVariance] = store(source_.at(*variance_id), rows.var(1, true));
+    stack[kVariance] = store(source_.at(*variance_id), squares / (count - 1));
     const double norm = mean.norm().item<double>();
     report_.ops.push_back({.op = op.name,
                            .parameter = source_.at(*mean_id),
                            .before = norm > 0 ? (old - mean).norm().item<double>() / norm : 0,
                            .after = 0});
+  }
+
+  /// [channels] over the samples of all processes.
+  at::Tensor summed(const at::Tensor& rows) const {
+    at::Tensor sum = rows.sum(1);
+    work_.sum(sum);
+    return sum;
   }
 
   at::Tensor store(const std::string& source, const at::Tensor& value) {
@@ -56,6 +67,7 @@ class Reestimator {
   }
 
   models::Model& model_;
+  SharedWork work_;
   std::map<graph::ValueId, std::string> source_;
   RepairReport report_;
 };

@@ -19,6 +19,17 @@ std::vector<graph::ValueId> tensor_inputs(const graph::Program& program) {
 
 }  // namespace
 
+CalibrationSet samples_between(const CalibrationSet& all, std::int64_t begin, std::int64_t end) {
+  CalibrationSet out = all;
+  const auto cut = [&](at::Tensor& t) {
+    if (t.defined()) t = t.slice(0, begin, end);
+  };
+  for (at::Tensor& input : out.inputs) cut(input);
+  cut(out.labels);
+  cut(out.mask);
+  return out;
+}
+
 at::Tensor counted_rows(const at::Tensor& x, const at::Tensor& mask) {
   if (!mask.defined() || x.dim() < 2) return x;
   const bool apart = x.dim() >= 3 && x.size(0) == mask.size(0) && x.size(1) == mask.size(1),

@@ -9,6 +9,10 @@
 #include "graph/dependencies.h"
 #include "models/model.h"
 
+namespace pollard::kernels {
+class Communicator;
+}
+
 namespace pollard::pruning {
 
 /// Samples for a network: one tensor a user input, all with the samples along dimension 0.
@@ -18,8 +22,14 @@ struct CalibrationSet {
   at::Tensor mask;    ///< [samples, positions], 0 where a position is padding; undefined when all count
   std::optional<at::ScalarType>
       precision;  ///< the networks run in this type for criteria; f64 is for comparisons
+  /// The processes that share the work on these samples, each of which was given all of them; nullptr: there is one. Scoring,
+  /// make_plan(), measure_sensitivity() and repair() run a part of them in each and give all the same result.
+  kernels::Communicator* job = nullptr;
   std::int64_t samples() const { return inputs.empty() ? 0 : inputs.front().size(0); }
 };
+
+/// Samples [begin, end) of a set.
+CalibrationSet samples_between(const CalibrationSet& all, std::int64_t begin, std::int64_t end);
 
 /// The rows of `x` [samples, positions, .., channels], or [samples x positions, channels], that hold data, as
 /// [rows, channels]; `x` itself when `mask` is undefined or about something else.

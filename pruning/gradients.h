@@ -19,9 +19,10 @@ struct GradientOptions {
 
 /// Runs the samples backwards batch by batch. `after` gets, by parameter source, the gradient of the loss summed over
 /// the batch, and how many samples that were; tied parameters appear under their first name. Memory: the weights, their
-/// gradients, and the activations of one batch.
+/// gradients, and the activations of one batch. Of samples that are shared, `after` gets this process's batches: what it adds
+/// up goes through the result's sum().
 using Gradients = std::map<std::string, at::Tensor>;
-void for_each_gradient(const ScoreContext& context, const GradientOptions& options,
-                       const std::function<void(const Gradients&, std::int64_t samples)>& after);
+SharedWork for_each_gradient(const ScoreContext& context, const GradientOptions& options,
+                             const std::function<void(const Gradients&, std::int64_t samples)>& after);
 
 }  // namespace pollard::pruning

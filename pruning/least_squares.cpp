@@ -22,6 +22,18 @@ void NormalEquations::add(const at::Tensor& x, const at::Tensor& y) {
   rows_ += x.size(0);
 }
 
+void NormalEquations::sum(const SharedWork& work) {
+  if (!work.split()) return;
+  at::Tensor all = at::cat({gram_.flatten(), cross_.flatten(),
+                            at::tensor({target_norm_, static_cast<double>(rows_)}, at::kDouble)});
+  work.sum(all);
+  const std::int64_t squares = gram_.numel(), both = squares + cross_.numel();
+  gram_ = all.slice(0, 0, squares).view(gram_.sizes());
+  cross_ = all.slice(0, squares, both).view(cross_.sizes());
+  target_norm_ = all[both].item<double>();
+  rows_ = std::llround(all[both + 1].item<double>());
+}
+
 void NormalEquations::add(const NormalEquations& other) {
   gram_ = gram_ + other.gram_;
   cross_ = cross_ + other.cross_;
@@ -64,10 +76,15 @@ NormalEquations::Solution NormalEquations::solve(const at::Tensor& weight, const
   return out;
 }
 
-void ValidatedEquations::add(const at::Tensor& x, const at::Tensor& y) {
-  const std::int64_t kept = x.size(0) - x.size(0) / 8;
-  fitted_.add(x.slice(0, 0, kept), y.slice(0, 0, kept));
+void ValidatedEquations::add(const at::Tensor& x, const at::Tensor& y, SharedWork::Place place) {
+  const std::int64_t kept = std::clamp<std::int64_t>(place.all - place.all / 8 - place.first, 0, x.size(0));
+  if (kept > 0) fitted_.add(x.slice(0, 0, kept), y.slice(0, 0, kept));
   if (kept < x.size(0)) held_.add(x.slice(0, kept), y.slice(0, kept));
+}
+
+void ValidatedEquations::sum(const SharedWork& work) {
+  fitted_.sum(work);
+  held_.sum(work);
 }
 
 NormalEquations::Solution ValidatedEquations::solve(const at::Tensor& weight, const at::Tensor& bias,

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "pruning/shared_work.h"
+
 namespace pollard::pruning {
 
 /// Normal equations of Y = X W' + b, gathered in f64 from any number of row blocks.
@@ -14,6 +16,8 @@ class NormalEquations {
   NormalEquations(std::int64_t inputs, std::int64_t outputs, bool intercept);
   void add(const at::Tensor& x, const at::Tensor& y);
   void add(const NormalEquations& other);
+  /// Of rows that processes share: makes the equations of all rows of each process's own.
+  void sum(const SharedWork& work);
 
   /// The solution nearest to `weight` [outputs, inputs] and `bias` [outputs] (undefined without intercept) under
   /// ridge * mean diagonal of X'X: only what the data supports moves.
@@ -44,7 +48,10 @@ class ValidatedEquations {
  public:
   ValidatedEquations(std::int64_t inputs, std::int64_t outputs, bool intercept)
       : fitted_(inputs, outputs, intercept), held_(inputs, outputs, intercept) {}
-  void add(const at::Tensor& x, const at::Tensor& y);
+  void add(const at::Tensor& x, const at::Tensor& y) { add(x, y, {.first = 0, .all = x.size(0)}); }
+  /// Where processes share a block, each adds its rows and where in the block they lie; then all call sum().
+  void add(const at::Tensor& x, const at::Tensor& y, SharedWork::Place place);
+  void sum(const SharedWork& work);
   /// `ridge` is one of the strengths tried, beside 0.1, 10 and 100 times as much; alone where nothing could be held out.
   NormalEquations::Solution solve(const at::Tensor& weight, const at::Tensor& bias, double ridge) const;
 

@@ -2,6 +2,7 @@
 #include "pruning/losses.h"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 
 #include <array>
 
@@ -65,8 +66,9 @@ Loss loss_from(CriterionOptions& options) { return options.pick<Loss>("loss", kL
 std::string_view to_string(Loss loss) { return kLosses[static_cast<std::size_t>(loss)].first; }
 
 at::Tensor loss_of(Loss loss, const SampleStream::Batch& batch, const std::vector<at::Tensor>& outputs,
-                   at::Generator& generator) {
+                   std::uint64_t seed) {
   if (outputs.empty() || !outputs[0].is_floating_point()) misfit("the first output holds no numbers");
+  at::Generator generator = at::detail::createCPUGenerator(batch.seed(seed));
   if (loss == Loss::Labels) return against_labels(outputs[0], batch.labels);
   if (loss == Loss::Sampled) return against_samples(outputs[0], generator);
   at::Tensor sum = at::zeros({}, outputs[0].options());

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <ATen/core/Generator.h>
-
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
@@ -24,10 +23,10 @@ enum class Loss {
 Loss loss_from(CriterionOptions& options);  ///< option "loss"
 std::string_view to_string(Loss loss);
 
-/// Sum over the samples of a batch; outputs at masked positions do not count. Throws UserError E0210 for Labels without
+/// Sum over the samples of a batch; outputs at masked positions do not count. What is drawn depends on `seed` and the batch. Throws UserError E0210 for Labels without
 /// labels, E0395 where the output is no [samples, classes] or a label is no class.
 at::Tensor loss_of(Loss loss, const SampleStream::Batch& batch, const std::vector<at::Tensor>& outputs,
-                   at::Generator& generator);
+                   std::uint64_t seed);
 
 /// The same weights with gradients asked of every floating-point parameter; ties stay ties.
 kernels::Weights with_gradients(const models::Model& model);

@@ -25,6 +25,34 @@ at::Tensor chosen_rows(std::int64_t count, std::int64_t most) {
   return std::get<0>(order.slice(0, 0, std::max<std::int64_t>(1, most)).sort());
 }
 
+/// Which of a process's rows a layer is fitted on.
+struct FittedRows {
+  at::Tensor own;           ///< their numbers among this process's, ascending
+  bool every = false;       ///< all of them
+  SharedWork::Place place;  ///< the first of them among the fitted rows of all processes
+
+  at::Tensor of(const at::Tensor& rows) const { return every ? rows : rows.index_select(0, own); }
+  /// Those of [begin, end) of all fitted rows that are this process's.
+  at::Tensor between(std::int64_t begin, std::int64_t end) const {
+    const auto near = [&](std::int64_t at) {
+      return std::clamp<std::int64_t>(at - place.first, 0, own.size(0));
+    };
+    return own.slice(0, near(begin), near(end));
+  }
+};
+
+/// At most RefitOptions::max_rows of the rows of all processes, of which this one has `count`.
+FittedRows fitted_rows(std::int64_t count, const RefitOptions& options) {
+  const SharedWork::Place place = options.work.place(count);
+  const at::Tensor chosen = chosen_rows(place.all, options.max_rows);
+  if (!chosen.defined()) return {.own = at::arange(count, whole()), .every = true, .place = place};
+  const auto before = [&](std::int64_t row) { return chosen.lt(row).sum().item<std::int64_t>(); };
+  const std::int64_t begin = before(place.first), end = before(place.first + count);
+  return {.own = chosen.slice(0, begin, end) - place.first,
+          .every = false,
+          .place = {.first = begin, .all = chosen.size(0)}};
+}
+
 /// Channels last: [n, C, H, W] as [n H W, C].
 at::Tensor pixels(const at::Tensor& images) {
   return images.permute({0, 2, 3, 1}).reshape({-1, images.size(1)});
@@ -64,23 +92,22 @@ Refit joined(const std::vector<ValidatedEquations>& equations, const at::Tensor&
   return result;
 }
 
-double relative(const at::Tensor& difference, const at::Tensor& target) {
-  const double norm = target.square().sum().item<double>();
-  return norm > 0 ? std::sqrt(difference.square().sum().item<double>() / norm) : 0.0;
+double relative(const at::Tensor& difference, const at::Tensor& target, const SharedWork& work) {
+  at::Tensor both = at::stack({difference.square().sum(), target.square().sum()});
+  work.sum(both);
+  const auto norm = both[1].item<double>();
+  return norm > 0 ? std::sqrt(both[0].item<double>() / norm) : 0.0;
 }
 
 }  // namespace
 
-at::Tensor thinned(const at::Tensor& rows, std::int64_t most) {
-  const at::Tensor chosen = chosen_rows(rows.size(0), most);
-  return chosen.defined() ? rows.index_select(0, chosen) : rows;
-}
-
 Refit refit_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                    const at::Tensor& target, const RefitOptions& options) {
   ValidatedEquations equations(weight.size(1), weight.size(0), bias.defined());
-  equations.add(thinned(x.reshape({-1, weight.size(1)}), options.max_rows),
-                thinned(target.reshape({-1, weight.size(0)}), options.max_rows));
+  const at::Tensor rows = x.reshape({-1, weight.size(1)}), wanted = target.reshape({-1, weight.size(0)});
+  const FittedRows fitted = fitted_rows(rows.size(0), options);
+  equations.add(fitted.of(rows), fitted.of(wanted), fitted.place);
+  equations.sum(options.work);
   const auto solution = equations.solve(weight, bias, options.ridge);
   return {
       .weight = solution.weight, .bias = solution.bias, .before = solution.before, .after = solution.after};
@@ -98,10 +125,13 @@ Refit refit_convolution(const at::Tensor& x, const at::Tensor& weight, const at:
   const at::Tensor inputs = pixels(padded), outputs = pixels(target);
   std::vector<ValidatedEquations> equations;
   for (std::int64_t g = 0; g < groups; ++g) equations.emplace_back(taps * in, out, bias.defined());
-  at::Tensor rows = chosen_rows(outputs.size(0), options.max_rows);
-  if (!rows.defined()) rows = at::arange(outputs.size(0), whole());
-  for (const at::Tensor& some :
-       rows.split(std::max<std::int64_t>(1, kUnfoldedElements / (taps * in * groups)))) {
+  const FittedRows fitted = fitted_rows(outputs.size(0), options);
+  const std::int64_t block = std::max<std::int64_t>(1, kUnfoldedElements / (taps * in * groups));
+  for (std::int64_t begin = 0; begin < fitted.place.all; begin += block) {
+    const std::int64_t end = std::min(fitted.place.all, begin + block);
+    const at::Tensor some = fitted.between(begin, end);
+    if (some.numel() == 0) continue;
+    const SharedWork::Place place{.first = std::max(begin, fitted.place.first) - begin, .all = end - begin};
     const at::Tensor image = at::floor_divide(some, positions), position = some - image * positions;
     const at::Tensor places =
         image.unsqueeze(1) * (padded.size(2) * padded.size(3)) + offsets.index_select(0, position);
@@ -110,33 +140,36 @@ Refit refit_convolution(const at::Tensor& x, const at::Tensor& weight, const at:
     for (std::int64_t g = 0; g < groups; ++g)
       equations[static_cast<std::size_t>(g)].add(
           columns.slice(2, g * in, (g + 1) * in).reshape({some.size(0), taps * in}),
-          wanted.slice(1, g * out, (g + 1) * out));
+          wanted.slice(1, g * out, (g + 1) * out), place);
   }
+  for (ValidatedEquations& group : equations) group.sum(options.work);
   return joined(equations, weight, bias, options.ridge);
 }
 
 // Two unknowns a channel: the normal equations of (n, 1), solved in closed form, near the old values.
 Refit refit_affine(const at::Tensor& normalised, const at::Tensor& weight, const at::Tensor& bias,
                    const at::Tensor& target, const RefitOptions& options) {
-  const at::Tensor n = thinned(normalised, options.max_rows).to(at::kDouble),
-                   y = thinned(target, options.max_rows).to(at::kDouble);
+  const FittedRows fitted = fitted_rows(normalised.size(0), options);
+  const at::Tensor n = fitted.of(normalised).to(at::kDouble), y = fitted.of(target).to(at::kDouble);
   const at::Tensor w = weight.detach().to(at::kDouble).reshape({-1});
   const at::Tensor b = bias.defined() ? bias.detach().to(at::kDouble).reshape({-1}) : at::zeros_like(w);
   const at::Tensor residual = y - n * w - b;
-  const auto rows = static_cast<double>(n.size(0));
-  const at::Tensor nn = n.square().sum(0), nr = (n * residual).sum(0);
-  Refit out{.weight = {}, .bias = {}, .before = relative(residual, y)};
+  const auto rows = static_cast<double>(fitted.place.all);
+  at::Tensor sums = at::stack({n.square().sum(0), (n * residual).sum(0), n.sum(0), residual.sum(0)});
+  options.work.sum(sums);
+  const at::Tensor nn = sums[0], nr = sums[1], s = sums[2], r = sums[3];
+  Refit out{.weight = {}, .bias = {}, .before = relative(residual, y, options.work)};
   if (!bias.defined()) {
     out.weight = w + nr / (nn * (1 + options.ridge)).clamp_min(1e-30);
-    out.after = relative(y - n * out.weight, y);
+    out.after = relative(y - n * out.weight, y, options.work);
     return out;
   }
   const at::Tensor strength = options.ridge * (nn + rows) / 2;
-  const at::Tensor a = nn + strength, c = rows + strength, s = n.sum(0), r = residual.sum(0);
+  const at::Tensor a = nn + strength, c = rows + strength;
   const at::Tensor determinant = (a * c - s * s).clamp_min(1e-30);
   out.weight = w + (c * nr - s * r) / determinant;
   out.bias = b + (a * r - s * nr) / determinant;
-  out.after = relative(y - n * out.weight - out.bias, y);
+  out.after = relative(y - n * out.weight - out.bias, y, options.work);
   return out;
 }
 

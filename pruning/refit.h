@@ -6,11 +6,16 @@
 #include <cstdint>
 #include <vector>
 
+#include "pruning/shared_work.h"
+
 namespace pollard::pruning {
 
 struct RefitOptions {
   double ridge = 1e-3;              ///< relative to the mean diagonal of the inputs' second moments
   std::int64_t max_rows = 1 << 17;  ///< rows a layer is fitted on; of more some are drawn
+  /// Where processes share the samples: each refits with the rows of its own, and all get the same parameters, those that
+  /// one process would get for all rows in rank order.
+  SharedWork work;
 };
 
 /// New parameters of one layer. `bias` is undefined where there was none; errors are |target - output| / |target| with
@@ -37,8 +42,5 @@ Refit refit_convolution(const at::Tensor& x, const at::Tensor& weight, const at:
 /// y = normalised * w + b, channel by channel: normalised and target [rows, channels], weight and bias [channels].
 Refit refit_affine(const at::Tensor& normalised, const at::Tensor& weight, const at::Tensor& bias,
                    const at::Tensor& target, const RefitOptions& options);
-
-/// At most `most` of the rows: the same ones of every tensor with as many rows.
-at::Tensor thinned(const at::Tensor& rows, std::int64_t most);
 
 }  // namespace pollard::pruning

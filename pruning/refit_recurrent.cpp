@@ -137,9 +137,12 @@ class RecurrentSolver {
     return {h_full, h_best};
   }
 
-  static double error(const at::Tensor& got, const at::Tensor& target) {
-    const double norm = target.norm().item<double>();
-    return norm > 0 ? (got - target).norm().item<double>() / norm : 0.0;
+  double error(const at::Tensor& got, const at::Tensor& target) const {
+    at::Tensor squares =
+        at::stack({(got - target).to(at::kDouble).square().sum(), target.to(at::kDouble).square().sum()});
+    options_.work.sum(squares);
+    const auto norm = squares[1].item<double>();
+    return norm > 0 ? std::sqrt(squares[0].item<double>() / norm) : 0.0;
   }
 
   /// Rows of all gates are fitted jointly on [x, h]; of a GRU's new gate (the last third) on x and on h apart.

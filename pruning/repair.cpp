@@ -11,6 +11,7 @@
 
 #include "graph/cost.h"
 #include "graph/error.h"
+#include "kernels/communicator.h"
 #include "models/io/stage.h"
 #include "pruning/lock_step.h"
 #include "pruning/refit_recurrent.h"
@@ -76,12 +77,12 @@ class Repairer {
         d_(d),
         removal_(removal),
         options_(options.refit),
-        mask_(calibration.mask),
+        own_(own_samples(calibration, options_)),
         inventory_(reached_layers(dense.program, d, removal, options.only_sliced)),
         summands_(find_summands(dense.program, inventory_.layers)),
-        dense_program_(with_batch(dense.program, d, calibration.samples())),
-        pruned_program_(with_batch(pruned.program, graph::analyse(pruned.program), calibration.samples())),
-        beside_(dense_program_, dense.weights, calibration.inputs, stops()) {
+        dense_program_(with_batch(dense.program, d, own_.samples())),
+        pruned_program_(with_batch(pruned.program, graph::analyse(pruned.program), own_.samples())),
+        beside_(dense_program_, dense.weights, own_.inputs, stops()) {
     report_.left = inventory_.left;
     tell(0);
     kernels::RunOptions run;
@@ -92,12 +93,18 @@ class Repairer {
     };
     for (const auto& [_, summand] : summands_) others_.want(summand.other);
     run.after_value = [&](ValueId value, at::Tensor& tensor) { others_.see(value, tensor); };
-    kernels::Executor(pruned_program_).run(pruned.weights, calibration.inputs, run);
+    kernels::Executor(pruned_program_).run(pruned.weights, own_.inputs, run);
   }
 
   RepairReport report() { return std::move(report_); }
 
  private:
+  /// This process's samples, and in the options how they are shared.
+  static CalibrationSet own_samples(const CalibrationSet& all, RefitOptions& options) {
+    options.work = SharedWork(all.job, all.samples());
+    return samples_between(all, options.work.begin(), options.work.end());
+  }
+
   ValueId output(const Layer& layer) const { return dense_.program.ops[layer.dense_op].outputs[0]; }
 
   Summand summand_of(const Layer& layer) const {
@@ -148,8 +155,8 @@ class Repairer {
     const at::Tensor x = stack[position(handle.schema(), layer.input)].toTensor();
     switch (layer.kind) {
       case Layer::Kind::Transposed: {
-        Refit out =
-            refit_linear(counted_rows(x, mask_), weight.t(), bias, counted_rows(target, mask_), options_);
+        Refit out = refit_linear(counted_rows(x, own_.mask), weight.t(), bias,
+                                 counted_rows(target, own_.mask), options_);
         out.weight = out.weight.t().contiguous();
         return out;
       }
@@ -158,7 +165,7 @@ class Repairer {
       case Layer::Kind::Linear:
       case Layer::Kind::Recurrent: break;
     }
-    return refit_linear(counted_rows(x, mask_), weight, bias, counted_rows(target, mask_), options_);
+    return refit_linear(counted_rows(x, own_.mask), weight, bias, counted_rows(target, own_.mask), options_);
   }
 
   /// The dense network's output; in a residual sum, what the sum lacks once the other summand is the pruned network's.
@@ -229,7 +236,7 @@ class Repairer {
     handle.callBoxed(&stack);
     const auto rows = [&](const at::Tensor& t) {
       const bool channels_last = last || t.dim() == 2;
-      return (channels_last ? counted_rows(t, mask_) : t.movedim(1, -1)).reshape({-1, weight.numel()});
+      return (channels_last ? counted_rows(t, own_.mask) : t.movedim(1, -1)).reshape({-1, weight.numel()});
     };
     return refit_affine(rows(stack.front().toTensor()), weight, bias, rows(target), options_);
   }
@@ -261,7 +268,7 @@ class Repairer {
   const graph::Dependencies& d_;
   const graph::Removal& removal_;
   RefitOptions options_;
-  at::Tensor mask_;
+  CalibrationSet own_;  ///< this process's samples
   Inventory inventory_;
   std::map<std::string, Summand> summands_;  ///< by layer
   HeldValues others_;                        ///< of the pruned network
@@ -279,15 +286,6 @@ std::int64_t bytes_per_sample(const Program& program, const graph::Dependencies&
       batch = std::max<std::int64_t>(1, program[input->value].shape[0].hint);
   const graph::Cost cost = graph::CostModel(program, d).evaluate(graph::full_widths(d));
   return std::max<std::int64_t>(1, cost.peak_activation_bytes / batch);
-}
-
-/// The first samples that fit the bound.
-CalibrationSet within(const CalibrationSet& all, std::int64_t samples) {
-  CalibrationSet out = all;
-  for (at::Tensor& input : out.inputs) input = input.slice(0, 0, samples);
-  if (out.mask.defined()) out.mask = out.mask.slice(0, 0, samples);
-  if (out.labels.defined()) out.labels = out.labels.slice(0, 0, samples);
-  return out;
 }
 
 constexpr std::pair<RepairMethod, std::string_view> kMethods[] = {
@@ -315,9 +313,11 @@ RepairReport repair(models::Model& pruned, const models::Model& dense, const gra
   const auto start = std::chrono::steady_clock::now();
   const std::int64_t each =
       bytes_per_sample(dense.program, d) + bytes_per_sample(pruned.program, graph::analyse(pruned.program));
+  const std::int64_t bound = std::max<std::int64_t>(1, options.memory_bytes / each);  // of one process
+  const bool shared = SharedWork(calibration.job, calibration.samples()).split();
   const std::int64_t samples =
-      std::clamp<std::int64_t>(options.memory_bytes / each, 1, calibration.samples());
-  const CalibrationSet used = within(calibration, samples);
+      std::min(calibration.samples(), shared ? bound * calibration.job->size() : bound);
+  const CalibrationSet used = samples_between(calibration, 0, samples);
   RepairReport report;
   if (options.method == RepairMethod::LeastSquares)
     report = Repairer(pruned, dense, d, removal, used, options).report();
@@ -326,7 +326,8 @@ RepairReport repair(models::Model& pruned, const models::Model& dense, const gra
   report.method = options.method;
   report.samples = samples;
   report.given = calibration.samples();
-  report.activation_bytes = samples * each;
+  const SharedWork work(calibration.job, samples);
+  report.activation_bytes = (work.end() - work.begin()) * each;
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

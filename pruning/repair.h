@@ -24,7 +24,7 @@ struct RepairOptions {
   RepairMethod method = RepairMethod::LeastSquares;
   RefitOptions refit;
   bool only_sliced = false;  ///< refit only layers that lost units themselves
-  /// Bound on the activations of both networks together; samples beyond it are left out.
+  /// Bound on the activations of both networks together, in each process; samples beyond it are left out.
   std::int64_t memory_bytes = std::int64_t{4} << 30;
 };
 
@@ -39,7 +39,8 @@ struct RepairReport {
   std::vector<OpRepair> ops;
   std::vector<std::string> left;        ///< parameterised ops that were not refitted, with the reason
   std::int64_t samples = 0, given = 0;  ///< samples used, and how many there were
-  std::int64_t activation_bytes = 0;    ///< most bytes of activations alive at once, both networks
+  std::int64_t activation_bytes =
+      0;  ///< most bytes of activations alive at once, both networks, in this process
   double seconds = 0;
 };
 
@@ -54,13 +55,15 @@ struct RepairReport {
 /// One pass: the dense and the pruned network run in lock-step over the calibration set, and only the layer at hand is
 /// in memory for both. Least-squares reconstruction of consumers as in OSSCAR (Meng et al., ICML 2024) and SlimGPT
 /// (Ling et al., NeurIPS 2024), here applied to every layer in order.
-/// `pruned` must be prune(dense, dependencies, removal); its weights are replaced.
+/// `pruned` must be prune(dense, dependencies, removal); its weights are replaced. Processes that share the samples
+/// (CalibrationSet::job) each run their own and sum the normal equations: all end with the same weights.
 RepairReport repair(models::Model& pruned, const models::Model& dense,
                     const graph::Dependencies& dependencies, const graph::Removal& removal,
                     const CalibrationSet& calibration, const RepairOptions& options = {});
 
 /// The cheap alternative: runs the samples once and gives every batch norm in program order the mean and variance of
 /// what reaches it now. Exact for the samples, since later norms see what the earlier ones have become.
+/// Processes that share the samples each run their own and sum moments.
 RepairReport reestimate_batch_norms(models::Model& pruned, const CalibrationSet& calibration);
 
 }  // namespace pollard::pruning

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <span>
 
 #include "graph/error.h"
 #include "models/io/cancel.h"
@@ -39,6 +40,7 @@ SampleStream::SampleStream(const models::Model& model, const graph::Dependencies
     whole_.emplace(model.program);
     rest_.reset();
   }
+  work_ = SharedWork(calibration.job, (samples_ + batch_ - 1) / batch_);
 }
 
 at::Tensor SampleStream::part_of(const at::Tensor& all, const Batch& batch) const {
@@ -64,8 +66,14 @@ kernels::RunOptions SampleStream::with_precision(kernels::RunOptions options) co
 void SampleStream::run(const kernels::Weights& weights, const kernels::RunOptions& given,
                        const Before& before, const After& after) const {
   const kernels::RunOptions options = with_precision(given);
-  models::io::tell_stage({.name = "samples", .unit = "samples", .done = 0, .total = samples_});
-  for (const Batch& batch : batches()) {
+  const std::int64_t first = work_.begin() * batch_, total = std::min(samples_, work_.end() * batch_) - first;
+  const auto tell = [&](std::int64_t done) {
+    models::io::tell_stage({.name = "samples", .unit = "samples", .done = done, .total = total});
+  };
+  tell(0);
+  const std::vector<Batch> all = batches();
+  for (const Batch& batch : std::span(all).subspan(static_cast<std::size_t>(work_.begin()),
+                                                   static_cast<std::size_t>(work_.end() - work_.begin()))) {
     models::io::throw_if_cancelled();
     std::vector<at::Tensor> inputs;
     for (const at::Tensor& input : calibration_.inputs) inputs.push_back(part_of(input, batch));
@@ -73,8 +81,7 @@ void SampleStream::run(const kernels::Weights& weights, const kernels::RunOption
     const std::vector<at::Tensor> outputs =
         (batch.count == batch_ ? *whole_ : *rest_).run(weights, inputs, options);
     if (after) after(batch, outputs);
-    models::io::tell_stage(
-        {.name = "samples", .unit = "samples", .done = batch.first + batch.count, .total = samples_});
+    tell(batch.first + batch.count - first);
   }
 }
 
@@ -115,6 +122,7 @@ std::vector<graph::ValueId> outputs_of(const graph::Program& program) {
 
 void SampleStream::run_by_parts(StoredWeights& weights, const kernels::RunOptions& given,
                                 const Before& before, const After& after, const PartDone& part_done) const {
+  POLLARD_CHECK(!work_.split(), "a run by parts is one process's");
   kernels::RunOptions options = with_precision(given);
   const graph::Program& program = whole_->program();
   if (!options.compute_type && is_narrow(program)) options.compute_type = at::kFloat;

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "graph/error.h"
@@ -37,6 +38,30 @@ std::vector<SensitivityPoint> measure_class(const models::Model& model, const gr
     points.push_back(point);
   }
   return points;
+}
+
+/// What each process has measured of its classes, to all.
+void share(std::vector<std::vector<SensitivityPoint>>& points, std::size_t shares, const SharedWork& work) {
+  if (!work.split()) return;
+  at::Tensor all = at::zeros({std::ssize(points), static_cast<std::int64_t>(shares), 3}, at::kDouble);
+  const auto numbers = all.accessor<double, 3>();
+  for (std::size_t c = 0; c < points.size(); ++c)
+    for (std::size_t p = 0; p < points[c].size(); ++p) {
+      const SensitivityPoint& point = points[c][p];
+      auto row = numbers[static_cast<std::int64_t>(c)][static_cast<std::int64_t>(p)];
+      row[0] = static_cast<double>(point.removed);
+      row[1] = point.sliced;
+      row[2] = point.repaired;
+    }
+  work.sum(all);
+  for (std::size_t c = 0; c < points.size(); ++c) {
+    points[c].clear();
+    for (std::size_t p = 0; p < shares; ++p) {
+      const auto row = numbers[static_cast<std::int64_t>(c)][static_cast<std::int64_t>(p)];
+      if (row[0] > 0)
+        points[c].push_back({.removed = std::llround(row[0]), .sliced = row[1], .repaired = row[2]});
+    }
+  }
 }
 
 }  // namespace
@@ -95,23 +120,23 @@ std::vector<at::Tensor> outputs_on(const models::Model& model, const Calibration
 std::vector<std::vector<SensitivityPoint>> measure_sensitivity(
     const models::Model& model, const graph::Dependencies& d, const std::vector<Class>& classes,
     const UnitOrder& order, const CalibrationSet& calibration, const SensitivityOptions& options) {
-  CalibrationSet samples = calibration;
-  for (at::Tensor& input : samples.inputs)
-    input = input.slice(0, 0, std::min(options.samples, calibration.samples()));
-  const auto tell = [&](std::size_t done) {
-    models::io::tell_stage({.name = "sensitivity",
-                            .unit = "groups",
-                            .done = static_cast<std::int64_t>(done),
-                            .total = std::ssize(classes)});
+  CalibrationSet samples = samples_between(calibration, 0, std::min(options.samples, calibration.samples()));
+  samples.job = nullptr;  // a class is one process's from end to end
+  const SharedWork work(calibration.job, std::ssize(classes));
+  const auto tell = [&](std::int64_t done) {
+    models::io::tell_stage(
+        {.name = "sensitivity", .unit = "groups", .done = done, .total = work.end() - work.begin()});
   };
   tell(0);
   const std::vector<at::Tensor> dense = outputs_on(model, samples);
   std::vector<std::vector<SensitivityPoint>> out(classes.size());
-  for (std::size_t c = 0; c < classes.size(); ++c) {
+  for (std::int64_t i = work.begin(); i < work.end(); ++i) {
+    const auto c = static_cast<std::size_t>(i);
     if (classes[c].takes_part()) out[c] = measure_class(model, d, classes[c], order, samples, dense, options);
     if (options.after_class) options.after_class();
-    tell(c + 1);
+    tell(i + 1 - work.begin());
   }
+  share(out, options.shares.size(), work);
   return out;
 }
 

@@ -25,7 +25,8 @@ struct SensitivityOptions {
 };
 
 /// One list a class, empty for classes that take no part: each is pruned alone by `order` at every share, its own layers
-/// are refitted, and both networks are run. Costs a few runs over `samples` for every class and share.
+/// are refitted, and both networks are run. Costs a few runs over `samples` for every class and share. Processes that share the
+/// samples (CalibrationSet::job) each measure some of the classes, on all of them: the numbers are those of one process.
 std::vector<std::vector<SensitivityPoint>> measure_sensitivity(
     const models::Model& model, const graph::Dependencies& dependencies, const std::vector<Class>& classes,
     const UnitOrder& order, const CalibrationSet& calibration, const SensitivityOptions& options = {});

@@ -2,7 +2,6 @@
 #include "pruning/statistics.h"
 
 #include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
 #include <c10/core/GradMode.h>
 
 #include <cmath>
@@ -24,8 +23,7 @@ class Gatherer {
            const StatisticsOptions& options)
       : context_(context),
         options_(options),
-        stream_(context.model, context.dependencies, *context.calibration, options.batch),
-        generator_(at::detail::createCPUGenerator(context.seed)) {
+        stream_(context.model, context.dependencies, *context.calibration, options.batch) {
     for (const Contraction& c : contractions) {
       auto& input = inputs_[c.input + (options.full ? "" : "@")];
       if (!input) input = std::make_shared<InputMoments>();
@@ -59,6 +57,7 @@ class Gatherer {
                   [&](const SampleStream::Batch& batch, const std::vector<at::Tensor>& outputs) {
                     if (options_.gradients) backward(batch, outputs);
                   });
+      sum_up();
     }
     finish();
     return std::move(out_);
@@ -68,7 +67,7 @@ class Gatherer {
   RowChoice choice() const {
     return {.mask = batch_.mask,
             .most = std::max<std::int64_t>(1, per_batch_ * batch_.count / stream_.batch()),
-            .seed = context_.seed * 1000003 + static_cast<std::uint64_t>(batch_.index)};
+            .seed = batch_.seed(context_.seed)};
   }
 
   bool before(const graph::Op& op, std::vector<c10::IValue>& stack) {
@@ -212,8 +211,24 @@ class Gatherer {
           out_.output_energy += output.detach().square().sum(at::kDouble).item<double>();
     }
     const c10::AutoGradMode with_grad(true);
-    loss_of(options_.loss, batch, outputs, generator_).backward();
+    loss_of(options_.loss, batch, outputs, context_.seed).backward();
     pending_.clear();
+  }
+
+  /// What the other processes saw of their samples.
+  void sum_up() {
+    const SharedWork& work = stream_.work();
+    for (const auto& [_, input] : inputs_) {
+      work.sum(input->sum);
+      work.sum(input->second);
+      work.sum(input->rows);
+      work.sum(input->total);
+    }
+    for (std::size_t k = 0; k < out_.observed.size(); ++k) {
+      work.sum(out_.observed[k].output_gradient);
+      work.sum(gradient_rows_[k]);
+    }
+    work.sum(out_.output_energy);
   }
 
   void finish() {
@@ -227,7 +242,6 @@ class Gatherer {
   const ScoreContext& context_;
   const StatisticsOptions& options_;
   SampleStream stream_;
-  at::Generator generator_;
   Statistics out_;
   std::map<std::string, std::shared_ptr<InputMoments>> inputs_;
   std::map<std::string, std::vector<std::size_t>> by_op_;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pruning/plan.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <filesystem>
 #include <memory>
+#include <utility>
 
 #include "cli/command_line.h"
 #include "cli/commands/commands.h"
@@ -13,6 +15,7 @@
 #include "cli/plan_options.h"
 #include "cli/plan_report.h"
 #include "cli/report/report.h"
+#include "cli/runtime.h"
 #include "cli/trade_off.h"
 #include "cli/ui/format.h"
 #include "cli/ui/quantity.h"
@@ -33,17 +36,33 @@ struct Options {
   bool groups = false, sensitivity = false, force = false;
 };
 
-/// Cuts and, with samples, what the cut network's outputs are worth before and after repair.
-TradeOffPoint measure(const AnalysedModel& m, const pruning::Plan& plan,
-                      const std::optional<pruning::CalibrationSet>& samples) {
-  TradeOffPoint point{.ratio = 0, .before = plan.before, .after = plan.after, .sliced = {}, .repaired = {}};
-  if (!samples) return point;
-  const std::vector<at::Tensor> dense = pruning::outputs_on(m.model, *samples);
-  models::Model pruned = pruning::prune(m.model, m.dependencies, plan.removal);
-  point.sliced = pruning::output_error(pruning::outputs_on(pruned, *samples), dense);
-  pruning::repair(pruned, m.model, m.dependencies, plan.removal, *samples);
-  point.repaired = pruning::output_error(pruning::outputs_on(pruned, *samples), dense);
-  return point;
+/// Of each plan, what the cut network's outputs on the samples are worth before and after repair. Processes that share the
+/// samples each measure some of the plans, on all of them.
+void measure(const AnalysedModel& m, const std::vector<pruning::Plan>& plans, pruning::CalibrationSet samples,
+             std::vector<TradeOffPoint>& points) {
+  const pruning::SharedWork work(std::exchange(samples.job, nullptr), std::ssize(plans));
+  const std::vector<at::Tensor> dense = pruning::outputs_on(m.model, samples);
+  const auto tell = [&](std::int64_t done) {
+    models::io::tell_stage(
+        {.name = "measure", .unit = "plans", .done = done, .total = work.end() - work.begin()});
+  };
+  at::Tensor errors = at::zeros({std::ssize(plans), 2}, at::kDouble);
+  tell(0);
+  for (std::int64_t i = work.begin(); i < work.end(); ++i) {
+    models::io::throw_if_cancelled();
+    const graph::Removal& removal = plans[static_cast<std::size_t>(i)].removal;
+    models::Model pruned = pruning::prune(m.model, m.dependencies, removal);
+    errors[i][0] = pruning::output_error(pruning::outputs_on(pruned, samples), dense);
+    pruning::repair(pruned, m.model, m.dependencies, removal, samples);
+    errors[i][1] = pruning::output_error(pruning::outputs_on(pruned, samples), dense);
+    tell(i + 1 - work.begin());
+  }
+  work.sum(errors);
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const at::Tensor point = errors[static_cast<std::int64_t>(i)];
+    points[i].sliced = point[0].item<double>();
+    points[i].repaired = point[1].item<double>();
+  }
 }
 
 void write_report(const Options& options, const report::Findings& findings, const CommandLine& line,
@@ -58,8 +77,9 @@ Exit run_sweep(const Options& options, const CommandLine& line, Context& context
   const std::vector<double> ratios = parse_range(options.sweep, "--sweep");
   const AnalysedModel m = load_and_analyse(options.file, options.input);
   if (!options.plan.allow_nonfinite) require_finite(m.model);
-  const auto samples = read_samples(options.plan, m.model);
+  const auto samples = shared_samples(options.plan, m.model, context);
   PlanArguments arguments = options.plan;
+  std::vector<pruning::Plan> plans;
   std::vector<TradeOffPoint> points;
   const auto tell = [&] {
     models::io::tell_stage(
@@ -70,10 +90,13 @@ Exit run_sweep(const Options& options, const CommandLine& line, Context& context
     models::io::throw_if_cancelled();
     arguments.ratio = fmt::format("{}", ratio);
     const auto settings = plan_options(arguments, "plan", context.globals().seed);
-    points.push_back(measure(m, plan_for(settings, m, samples ? &*samples : nullptr), samples));
-    points.back().ratio = ratio;
+    const pruning::Plan& plan = plans.emplace_back(plan_for(settings, m, samples ? &*samples : nullptr));
+    points.push_back(
+        {.ratio = ratio, .before = plan.before, .after = plan.after, .sliced = {}, .repaired = {}});
     tell();
   }
+  if (samples) measure(m, plans, *samples, points);
+  if (!speaks()) return Exit::Ok;
   const Table table = trade_off_table(points);
   if (context.json())
     context.print_json({{"schema", "pollard.sweep/1"}, {"file", options.file}, {"sweep", to_json(points)}});
@@ -103,12 +126,13 @@ Json to_json(const pruning::Sensitivity& report, const graph::Dependencies& d) {
 Exit run_sensitivity(const Options& options, const CommandLine& line, Context& context) {
   const AnalysedModel m = load_and_analyse(options.file, options.input);
   if (!options.plan.allow_nonfinite) require_finite(m.model);
-  const auto samples = read_samples(options.plan, m.model);
+  const auto samples = shared_samples(options.plan, m.model, context);
   PlanArguments arguments = options.plan;
   if (arguments.ratio.empty()) arguments.ratio = "0.5";  // groups take part as for a target
   const auto found = pruning::sensitivity_report(m.model, m.dependencies,
                                                  plan_options(arguments, "plan", context.globals().seed),
                                                  samples ? &*samples : nullptr);
+  if (!speaks()) return Exit::Ok;
   Table table({{"group"}, {"units", true}, {"removed", true}, {"error sliced", true}, {"repaired", true}});
   for (std::size_t c = 0; c < found.classes.size(); ++c)
     for (const pruning::SensitivityPoint& point : found.points[c])
@@ -127,17 +151,20 @@ Exit run_sensitivity(const Options& options, const CommandLine& line, Context& c
 }
 
 Exit run_plan(const Options& options, const CommandLine& line, Context& context) {
-  if (!options.report.empty()) report::check_report_path(options.report, options.force);
-  check_text_outputs({options.output, options.csv, options.svg}, {options.file, options.plan.calibration},
-                     options.force);
+  check_job(options.plan);
+  if (!options.report.empty() && speaks()) report::check_report_path(options.report, options.force);
+  if (speaks())
+    check_text_outputs({options.output, options.csv, options.svg}, {options.file, options.plan.calibration},
+                       options.force);
   if (!options.sweep.empty()) return run_sweep(options, line, context);
   if (options.sensitivity) return run_sensitivity(options, line, context);
   auto settings = plan_options(options.plan, "plan", context.globals().seed);
   const AnalysedModel m = load_and_analyse(options.file, options.input);
   if (!options.plan.allow_nonfinite) require_finite(m.model);
-  const auto samples = read_samples(options.plan, m.model);
+  const auto samples = shared_samples(options.plan, m.model, context);
   settings.file_overhead = bytes_beside_weights(m);
   const pruning::Plan plan = plan_for(settings, m, samples ? &*samples : nullptr);
+  if (!speaks()) return Exit::Ok;  // the first process writes and prints what all have found
   const std::string json = pruning::to_json(plan, m.model, m.dependencies);
   if (!options.output.empty()) write_text_file(options.output, json + "\n", options.force);
   if (context.json()) context.print_line(json);

@@ -12,6 +12,7 @@
 #include "cli/plan_report.h"
 #include "cli/prune_outcome.h"
 #include "cli/report/report.h"
+#include "cli/runtime.h"
 #include "cli/stream_run.h"
 #include "cli/ui/format.h"
 #include "cli/ui/quantity.h"
@@ -51,7 +52,7 @@ Outcome shrink(const Options& options, const AnalysedModel& m, pruning::Plan pla
   out.plan_json = pruning::to_json(out.plan, m.model, m.dependencies);
   out.pruned = pruning::prune(m.model, m.dependencies, out.plan.removal);
   models::io::throw_if_cancelled();
-  if (!options.no_verify)
+  if (!options.no_verify && speaks())
     out.verification = pruning::verify(m.model, out.pruned, m.dependencies, out.plan.removal,
                                        {.inputs = options.inputs, .seed = seed});
   models::io::throw_if_cancelled();
@@ -144,6 +145,7 @@ pruning::Plan choose(const Options& options, AnalysedModel& m, const Samples& sa
 }
 
 void check_options(const Options& options, const Context& context) {
+  check_job(options.plan);
   bool budgets = false;
   if (options.plan_file.empty())
     budgets = plan_options(options.plan, "prune", context.globals().seed).has_budget();
@@ -160,7 +162,7 @@ void check_options(const Options& options, const Context& context) {
 
 void write_report(const Options& options, const AnalysedModel& m, const Outcome& outcome, bool written,
                   const CommandLine& line, Context& context) {
-  if (options.report.empty()) return;
+  if (options.report.empty() || !speaks()) return;
   const report::Findings findings{.model = m,
                                   .plan = &outcome.plan,
                                   .outcome = &outcome,
@@ -173,7 +175,7 @@ void write_report(const Options& options, const AnalysedModel& m, const Outcome&
 
 Exit run_prune(Options& options, const CommandLine& line, Context& context) {
   check_options(options, context);
-  if (!options.report.empty()) report::check_report_path(options.report, options.force);
+  if (!options.report.empty() && speaks()) report::check_report_path(options.report, options.force);
   if (options.stream)
     return run_stream({.in = options.in,
                        .out = options.out,
@@ -184,16 +186,16 @@ Exit run_prune(Options& options, const CommandLine& line, Context& context) {
                        .dry_run = options.dry_run,
                        .force = options.force},
                       context);
-  if (!options.dry_run)
+  if (!options.dry_run && speaks())
     models::check_save_path(options.out, {options.in, options.plan_file, options.plan.calibration},
                             options.force);
   AnalysedModel m = load_and_analyse(options.in, options.input);
   if (!options.plan.allow_nonfinite) require_finite(m.model);
-  const Samples samples = read_samples(options.plan, m.model);
+  const Samples samples = shared_samples(options.plan, m.model, context);
   Origin origin(m);
   pruning::Plan plan = choose(options, m, samples, origin, context);
   announce(plan, m, context);
-  if (!options.dry_run)
+  if (!options.dry_run && speaks())
     models::io::check_disk_space(options.out, static_cast<std::uint64_t>(plan.after.parameter_bytes));
   Outcome outcome = shrink(options, m, std::move(plan), context.globals().seed);
   context.report(outcome.verification ? verdict_text(*outcome.verification, context.theme())
@@ -201,6 +203,7 @@ Exit run_prune(Options& options, const CommandLine& line, Context& context) {
   const bool written = !options.dry_run && !(outcome.verification && !outcome.verification->ok);
   if (written) {
     mend(options, samples, m, origin, outcome, context);
+    if (!speaks()) return Exit::Ok;  // what all have made the first process writes
     models::save(outcome.pruned, options.out, {.force = options.force});
   }
   write_report(options, m, outcome, written, line, context);

@@ -48,18 +48,6 @@ std::optional<training::Parent> read_parent(const TrainArguments& a, const model
   return std::nullopt;
 }
 
-kernels::Communicator& job() {
-  kernels::Communicator& all = kernels::world();
-  const int launched = kernels::launched_processes();
-  if (launched > 1 && all.size() == 1)
-    throw UserError({.code = "E0512",
-                     .exit = Exit::Environment,
-                     .subject = "mpirun",
-                     .message = fmt::format("started {} processes, and this build works with one", launched),
-                     .help = "install libopenmpi-dev and build again, or start one process"});
-  return all;
-}
-
 Exit run_train(TrainArguments& a, CLI::App& app, bool fresh, Context& context) {
   if (!a.recipe.empty()) apply_recipe(app, a.recipe);
   training::TrainingOptions options = training_options(a, context.globals().seed);

@@ -24,15 +24,18 @@ Scores Fisher::score(const ScoreContext& context) const {
   const Loss automatic = context.calibration->labels.defined() ? Loss::Labels : Loss::Noise;
   Gradients squares;
   double samples = 0;
-  for_each_gradient(context, {.loss = loss == Loss::Auto ? automatic : loss, .batch = batch, .before_op = {}},
-                    [&](const Gradients& gradients, std::int64_t count) {
-                      samples += static_cast<double>(count);
-                      for (const auto& [name, gradient] : gradients) {
-                        at::Tensor& sum = squares[name];
-                        const at::Tensor square = gradient.to(at::kDouble).square();
-                        sum = sum.defined() ? sum.add_(square) : square;
-                      }
-                    });
+  const SharedWork work = for_each_gradient(
+      context, {.loss = loss == Loss::Auto ? automatic : loss, .batch = batch, .before_op = {}},
+      [&](const Gradients& gradients, std::int64_t count) {
+        samples += static_cast<double>(count);
+        for (const auto& [name, gradient] : gradients) {
+          at::Tensor& sum = squares[name];
+          const at::Tensor square = gradient.to(at::kDouble).square();
+          sum = sum.defined() ? sum.add_(square) : square;
+        }
+      });
+  work.sum(samples);
+  for (auto& [name, sum] : squares) work.sum(sum);
   const std::set<graph::ValueId> left_out =
       biases ? std::set<graph::ValueId>{} : biases_of(context.model.program);
   Scores scores =

@@ -44,22 +44,25 @@ Scores Taylor::score(const ScoreContext& context) const {
 Scores Taylor::from_weights(const ScoreContext& context) const {
   Gradients sums;
   double samples = 0;
-  for_each_gradient(context, {.loss = chosen(context), .batch = batch},
-                    [&](const Gradients& gradients, std::int64_t count) {
-                      samples += static_cast<double>(count);
-                      for (const auto& [name, gradient] : gradients) {
-                        at::Tensor& sum = sums[name];
-                        sum = sum.defined() ? sum.add_(gradient) : gradient.clone();
-                      }
-                    });
+  const SharedWork work = for_each_gradient(
+      context, {.loss = chosen(context), .batch = batch},
+      [&](const Gradients& gradients, std::int64_t count) {
+        samples += static_cast<double>(count);
+        for (const auto& [name, gradient] : gradients) {
+          at::Tensor& sum = sums[name];
+          sum = sum.defined() ? sum.add_(gradient) : gradient.to(at::kDouble, false, /*copy=*/true);
+        }
+      });
+  work.sum(samples);
+  for (auto& [name, sum] : sums) work.sum(sum);
   const std::set<graph::ValueId> left_out =
       biases ? std::set<graph::ValueId>{} : biases_of(context.model.program);
   return score_slabs(context, combine, [&](const graph::Input& input, std::span<const std::int64_t> dims) {
     std::vector<std::vector<double>> out;
     const auto found = sums.find(input.tied_to.empty() ? input.source : input.tied_to);
     if (found == sums.end() || left_out.contains(input.value)) return out;
-    at::Tensor change = context.model.weights.at(input.source).detach().to(at::kDouble) *
-                        found->second.to(at::kDouble) / samples;
+    at::Tensor change =
+        context.model.weights.at(input.source).detach().to(at::kDouble) * found->second / samples;
     if (form == Form::Weight) change = change.abs();
     for (std::int64_t dim : dims) out.push_back(sums_along(change, dim));
     return out;
@@ -74,13 +77,15 @@ Scores Taylor::from_activations(const ScoreContext& context) const {
     for (const Consumer& consumer : consumers_of(d, g, gradients.contractions()))
       consumers[g].push_back({.consumer = consumer, .sum = {}, .channels = {}, .units = {}});
   double samples = 0;
-  gradients.run(
+  const SharedWork work = gradients.run(
       [&](std::size_t contraction, const at::Tensor& products) {
         for (auto& group : consumers)
           for (ConsumedUnits& c : group)
             if (c.consumer.observed == contraction) c.add(products);
       },
       samples);
+  for (auto& group : consumers)
+    for (ConsumedUnits& c : group) work.sum(c.sum);
   Scores scores;
   for (std::size_t g = 0; g < d.groups.size(); ++g) {
     std::vector<std::vector<double>> slabs;
