@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "graph/error.h"
@@ -67,6 +68,14 @@ std::set<std::string> maps_in(const Program& program) {
   return out;
 }
 
+/// Of the program's example.
+std::int64_t samples_of(const Program& program) {
+  for (const graph::Input* input : program.user_inputs())
+    if (!input->constant && !program[input->value].shape.empty())
+      return std::max<std::int64_t>(1, program[input->value].shape[0].hint);
+  return 1;
+}
+
 std::set<std::string> names_of(const Program& program) {
   std::set<std::string> out;
   for (const graph::Value& value : program.values) out.insert(value.name);
@@ -119,8 +128,12 @@ Parent parent_of(const models::Model& student, models::Model dense) {
   return {std::move(dense), std::move(kept)};
 }
 
-Distillation::Distillation(models::Model parent, DistillationOptions options, at::Device device)
-    : parent_(std::move(parent), device), options_(options) {
+Distillation::Distillation(models::Model parent, DistillationOptions options,
+                           kernels::Communicator& communicator, at::Device device)
+    : parent_(std::move(parent), device), options_(options), communicator_(communicator) {
+  const Program& program = parent_.model().program;
+  const std::int64_t samples = samples_of(program);
+  for (const graph::Value& value : program.values) examples_[value.name] = {value.sizes(), samples};
   follow(parent_.model().program, {});
 }
 
@@ -162,17 +175,24 @@ at::Tensor Distillation::answers(const at::Tensor& student, const at::Tensor& pa
          (t * t / static_cast<double>(mine.size(0)));
 }
 
-at::Tensor Distillation::hidden(const States& parent) const {
-  std::vector<at::Tensor> terms;
+at::Tensor Distillation::at_kept(const std::string& name, const at::Tensor& theirs, std::int64_t dims) const {
+  return kept_.of(name, theirs, examples_.at(name), dims);
+}
+
+at::Tensor Distillation::hidden(const States& parent, double share) const {
+  std::vector<at::Tensor> distances, sizes;
   for (const std::string& name : hidden_) {
     const auto mine = student_.find(name), theirs = parent.find(name);
     if (mine == student_.end() || theirs == parent.end()) continue;
-    const at::Tensor wanted = kept_.of(name, theirs->second);
+    const at::Tensor wanted = at_kept(name, theirs->second);
     if (wanted.sizes() != mine->second.sizes()) continue;
-    terms.push_back(at::mse_loss(mine->second, wanted).to(at::kFloat) /
-                    wanted.square().mean().clamp_min(1e-12));
+    distances.push_back(at::mse_loss(mine->second, wanted).to(at::kFloat));
+    sizes.push_back(wanted.square().mean().to(at::kFloat));
   }
-  return terms.empty() ? at::zeros({}) : mean_of(terms);
+  if (distances.empty()) return at::zeros({});
+  at::Tensor all = at::stack(sizes) * share;
+  communicator_.all_reduce(all);
+  return (at::stack(distances) / all.clamp_min(1e-12)).mean();
 }
 
 at::Tensor Distillation::attention(const States& parent) const {
@@ -180,7 +200,8 @@ at::Tensor Distillation::attention(const States& parent) const {
   for (const std::string& name : maps_) {
     const auto mine = student_.find(name), theirs = parent.find(name);
     if (mine == student_.end() || theirs == parent.end()) continue;
-    const at::Tensor wanted = kept_.of(name, theirs->second), map = mine->second;
+    // A map ends in positions, whatever its value ends in: a fused attention's last dimension is that of the heads.
+    const at::Tensor map = mine->second, wanted = at_kept(name, theirs->second, theirs->second.dim() - 2);
     if (wanted.sizes() != map.sizes()) continue;
     const at::Tensor divergence = wanted * ((wanted + 1e-9).log() - (map + 1e-9).log());
     terms.push_back(divergence.sum(-1).mean().to(at::kFloat));
@@ -200,7 +221,7 @@ at::Tensor Distillation::loss(const at::Tensor& task, double share, const std::v
     wanted = parent_.executor(inputs.at(0).size(0)).run(parent_.weights(), inputs, run);
   }
   at::Tensor mine = answers(outputs.at(0), wanted.at(0)) * options_.logits;
-  if (!hidden_.empty()) mine = mine + hidden(states) * options_.hidden;
+  if (!hidden_.empty()) mine = mine + hidden(states, share) * options_.hidden;
   if (!maps_.empty()) mine = mine + attention(states) * options_.attention;
   student_.clear();
   return task * (1 - options_.logits) + mine * share;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/communicator.h"
 #include "training/kept_units.h"
 #include "training/trained_model.h"
 
@@ -35,12 +36,14 @@ Parent parent_of(const models::Model& student, models::Model dense);
 /// A pruned network learns from its dense parent: its answers, its hidden states at the units that are left, and where its
 /// attention looks. Hidden states are the sums of the residual stream, or where a network has none the inputs of its
 /// layers; they are found in both programs by their names, and compared relative to their own mean square. Attention maps
-/// are the softmaxes of that name, and those inside scaled_dot_product_attention, recomputed from query and key.
+/// are the softmaxes of that name, and those inside scaled_dot_product_attention, recomputed from query and key; those of a
+/// student's heads are compared with those of the same heads in the parent.
 /// Cost of a step: one forward pass of the parent, and the hidden states of both networks in memory.
 class Distillation {
  public:
-  /// `device`: where parent and student run.
-  Distillation(models::Model parent, DistillationOptions options, at::Device device = at::kCPU);
+  /// `communicator`: the processes that a batch is split over; `device`: where parent and student run.
+  Distillation(models::Model parent, DistillationOptions options, kernels::Communicator& communicator,
+               at::Device device = at::kCPU);
 
   /// Which values to compare; call again after the student was pruned.
   void follow(const graph::Program& student, KeptUnits kept);
@@ -49,7 +52,7 @@ class Distillation {
   /// What a run of the student must have among its options, so that its states are seen.
   void watch(kernels::RunOptions& run, const graph::Program& student);
   /// After that run: the parent runs on the same inputs. Returns (1 - logits) task + share (logits answers + states),
-  /// where `share` is the part of the global batch that this process holds.
+  /// where `share` is the part of the global batch that this process holds: summed over the processes, the loss of that batch.
   at::Tensor loss(const at::Tensor& task, double share, const std::vector<at::Tensor>& inputs,
                   const std::vector<at::Tensor>& outputs);
 
@@ -58,16 +61,20 @@ class Distillation {
 
  private:
   using States = std::map<std::string, at::Tensor>;
+  /// The parent's state of that name at the student's units; `dims` as KeptUnits::of() takes it.
+  at::Tensor at_kept(const std::string& name, const at::Tensor& theirs, std::int64_t dims = -1) const;
   void record(kernels::RunOptions& run, const graph::Program& program, States& states) const;
   at::Tensor answers(const at::Tensor& student, const at::Tensor& parent) const;
-  at::Tensor hidden(const States& parent) const;
+  at::Tensor hidden(const States& parent, double share) const;
   at::Tensor attention(const States& parent) const;
 
   TrainedModel parent_;
   DistillationOptions options_;
+  kernels::Communicator& communicator_;
   KeptUnits kept_;
-  std::set<std::string> hidden_, maps_;  ///< names of values
-  States student_;                       ///< of the last run
+  std::map<std::string, KeptUnits::Example> examples_;  ///< of the parent's values
+  std::set<std::string> hidden_, maps_;                 ///< names of values
+  States student_;                                      ///< of the last run
 };
 
 }  // namespace pollard::training

@@ -3,8 +3,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "graph/dependencies.h"
 #include "graph/removal.h"
@@ -19,8 +21,16 @@ class KeptUnits {
   void prune(const graph::Program& program, const graph::Dependencies& dependencies,
              const graph::Removal& removal);
 
-  /// The parent's tensor of this value at the units the child still has.
-  at::Tensor of(const std::string& value, const at::Tensor& parent) const;
+  /// How long a value is in the program that prune() was told of, whose example holds so many samples.
+  struct Example {
+    std::vector<std::int64_t> sizes;
+    std::int64_t samples = 1;
+  };
+  /// The parent's tensor of this value at the units the child still has, along its first `dims` dimensions (-1: all). In a
+  /// run of another number of samples, a dimension that holds the units of one sample after those of another is longer or
+  /// shorter than in the example: then the units of every sample.
+  at::Tensor of(const std::string& value, const at::Tensor& parent, const Example& example,
+                std::int64_t dims = -1) const;
 
   /// "value|dim" -> indices; for checkpoints.
   const std::map<std::string, at::Tensor>& state() const { return kept_; }

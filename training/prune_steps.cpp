@@ -25,7 +25,8 @@ pruning::CalibrationSet Trainer::calibration() const {
                 {.batch = kCalibrationSamples, .train = false, .skip_bad = options_.skip_bad, .threads = 0});
   loader.start(0);
   const std::optional<Batch> batch = loader.next();
-  pruning::CalibrationSet out{.inputs = batch->inputs, .labels = {}, .mask = {}, .precision = {}};
+  pruning::CalibrationSet out{
+      .inputs = batch->inputs, .labels = {}, .mask = {}, .precision = {}, .job = &communicator_};
   if (batch->target.defined() && batch->target.scalar_type() == at::kLong && batch->target.dim() == 1)
     out.labels = batch->target;
   return out;

@@ -62,8 +62,8 @@ Trainer::Trainer(models::Model model, std::optional<Parent> parent, const Data& 
   batches_ = data_.train->size() / options_.batch;
   schedule_ = schedule();
   if (parent) {
-    distillation_ =
-        std::make_unique<Distillation>(std::move(parent->model), options_.distillation, options_.device);
+    distillation_ = std::make_unique<Distillation>(std::move(parent->model), options_.distillation,
+                                                   communicator_, options_.device);
     distillation_->follow(model.program, std::move(parent->kept));
   }
   build(std::move(model));

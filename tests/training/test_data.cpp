@@ -136,6 +136,33 @@ TEST(DataLayouts, ImageFoldersAreClassesByName) {
   EXPECT_EQ(code_of([&] { open_data(folder.path(), {}, taking({1, 3, 24, 32}), {}); }), "E0397");
 }
 
+/// What is kept is seen by changing the files: only what has to be decoded again shows the change.
+TEST(DataLayouts, DecodedImagesAreKeptWhileThereIsRoom) {
+  const Folder folder;
+  const auto fill = [&](const char* image) {
+    for (const char* place : {"a/1.png", "a/2.png", "b/3.png"}) {
+      fs::create_directories((folder / place).parent_path());
+      fs::copy_file(test::data_path(image), folder / place, fs::copy_options::overwrite_existing);
+    }
+  };
+  const std::int64_t bytes = 3 * 24 * 32;
+  for (const std::uint64_t room :
+       {std::uint64_t{0}, static_cast<std::uint64_t>(2 * bytes + 1), std::uint64_t{1} << 30}) {
+    fill("images/color.png");
+    const auto data = open_image_folder(folder.path(), {.kept_bytes = room});
+    for (const std::int64_t index : {2, 0, 1}) EXPECT_EQ(data->read(index).inputs[0].numel(), bytes);
+    fill("images/gray.png");
+    std::int64_t kept = 0;
+    for (std::int64_t i = 0; i < 3; ++i) kept += data->read(i).inputs[0].numel() == bytes;
+    EXPECT_EQ(kept, std::min<std::int64_t>(3, static_cast<std::int64_t>(room) / bytes)) << room;
+  }
+  fill("images/color.png");
+  const auto data = open_image_folder(folder.path(), {});
+  const at::Tensor before = data->read(1).inputs[0];
+  fill("images/gray.png");
+  EXPECT_TRUE(at::equal(data->read(1).inputs[0], before)) << "three small images fit by default";
+}
+
 TEST(DataLayouts, EveryTruncationOfAnImageIsACorruptSample) {
   for (const char* name : {"gray.png", "gray.jpg"}) {
     const auto bytes = models::io::read_file(test::data_path("images/" + std::string(name)));

@@ -82,7 +82,8 @@ try:
     np.savez("val.npz", x=waves[:50].astype(np.float32).reshape(50, 1, 6, 6), labels=labels[:50])
     check_same_course("--epochs", "3", "--val", "val.npz", "--augment", "RandomCrop(6,padding=1)", "--mixup", "0.2",
                       "--clip", "5")
-    check_same_course("--epochs", "3", "--val", "val.npz", "--speedup", "1.5x", "--sparse", "group-l2", "--no-distill")
+    check_same_course("--epochs", "3", "--val", "val.npz", "--speedup", "1.5x", "--sparse", "group-l2", "--criterion",
+                      "taylor")
     check_death()
 finally:
     os.chdir("/")

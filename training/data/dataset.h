@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <iosfwd>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -52,6 +53,9 @@ struct DataOptions {
   std::filesystem::path tokenizer;  ///< folder of a WordPiece vocabulary, for text
   bool skip_bad = false;            ///< leave corrupt samples out, and count them
   std::int64_t most = 0;            ///< only the first so many samples; 0 for all
+  /// Of decoded images that are kept for the next epoch; by default an eighth of the memory that is free, shared by the
+  /// processes of a job.
+  std::optional<std::uint64_t> kept_bytes = {};
 };
 
 struct Data {
@@ -79,7 +83,7 @@ std::unique_ptr<Dataset> open_evaluation_data(const std::filesystem::path& path,
 /// CIFAR's records: one label byte (two with `coarse`: the second counts) and 3 x 32 x 32 bytes.
 std::unique_ptr<Dataset> read_cifar(const std::vector<std::filesystem::path>& files, bool coarse,
                                     const DataOptions& options);
-/// One class a subfolder, in the order of their names; images are decoded when read.
+/// One class a subfolder, in the order of their names; images are decoded when read first, and kept while there is room.
 std::unique_ptr<Dataset> open_image_folder(const std::filesystem::path& folder, const DataOptions& options);
 /// "3","title","text": class from 1, the other fields joined. Ids, mask and types go to the inputs named so.
 std::unique_ptr<Dataset> read_text_csv(const std::filesystem::path& file, const graph::Program& program,

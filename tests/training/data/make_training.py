@@ -140,6 +140,16 @@ def trained():
     return {"losses": curve, "state": state}
 
 
+def dropout():
+    """A network with dropout, exported for evaluation: as it is, and decomposed, where nothing is left of it."""
+    torch.manual_seed(3)
+    net = nn.Sequential(nn.Linear(6, 40), nn.ReLU(), nn.Dropout(0.5), nn.Linear(40, 4)).eval()
+    program = torch.export.export(net, (torch.zeros(2, 6),), dynamic_shapes=({0: torch.export.Dim("batch", min=2)},))
+    torch.export.save(program, os.path.join(HERE, "dropout.pt2"))
+    torch.export.save(program.run_decompositions(), os.path.join(HERE, "dropout_decomposed.pt2"))
+
+
+dropout()
 out = {"schedules": schedules(), "optimisers": optimisers(), "losses": losses(), "metrics": metrics(), "trained": trained()}
 with open(os.path.join(HERE, "training.json"), "w") as file:
     json.dump(out, file, indent=1)
