@@ -4,9 +4,10 @@
 turn. Processor time, so that other work on the machine counts little; pollard's start and the reading of files are taken
 off as the difference between runs of four epochs and of one.
 
-    POLLARD=build/cpu/bin/pollard throughput.py [NAME ...] [--samples N] [--rounds N]
+    POLLARD=build/cpu/bin/pollard throughput.py [NAME ...] [--samples N] [--rounds N] [--amp]
 
-Names: resnet20, vit, sequencer, lstm. Best round of each; one thread."""
+Names: resnet20, resnet56, vgg19, vit, sequencer, lstm. Best round of each; one thread. With --amp pollard in bf16 stands against
+pollard without, in turn, instead."""
 import argparse
 import os
 import resource
@@ -23,6 +24,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("names", nargs="*", default=["resnet20", "lstm"])
 parser.add_argument("--samples", type=int, default=2560)
 parser.add_argument("--rounds", type=int, default=3)
+parser.add_argument("--amp", action="store_true")
 arguments = parser.parse_args()
 torch.set_num_threads(1)
 
@@ -44,15 +46,21 @@ def eager(model, x, y, batch):
     return best
 
 
-def seconds(batch, epochs):
+def seconds(batch, epochs, *more):
     """Processor seconds of a run."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    common.pollard("train", "net.pt2", "data.npz", "out.pt2", "--epochs", epochs, "--lr", 0.01, "--batch", batch, "--force")
+    common.pollard("train", "net.pt2", "data.npz", "out.pt2", "--epochs", epochs, "--lr", 0.01, "--batch", batch, "--force",
+                   *more)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-print("network     PyTorch eager   pollard   ratio   (samples a processor second)")
+def trained(x, batch, *more):
+    """Samples a processor second of pollard's training."""
+    return 3 * (len(x) // batch * batch) / (seconds(batch, 4, *more) - seconds(batch, 1, *more))
+
+
+print("network    ", "  pollard      --amp" if arguments.amp else "PyTorch eager   pollard", "  ratio   (samples a processor second)")
 with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
     for name in arguments.names:
@@ -65,7 +73,6 @@ with tempfile.TemporaryDirectory() as folder:
         common.save("data.npz", x, y)
         theirs = ours = 0
         for _ in range(arguments.rounds):
-            theirs = max(theirs, eager(model, x, y, network.batch))
-            steps = len(x) // network.batch * network.batch
-            ours = max(ours, 3 * steps / (seconds(network.batch, 4) - seconds(network.batch, 1)))
+            theirs = max(theirs, trained(x, network.batch) if arguments.amp else eager(model, x, y, network.batch))
+            ours = max(ours, trained(x, network.batch, *(["--amp"] if arguments.amp else [])))
         print(f"{name:10} {theirs:14.1f} {ours:9.1f} {ours / theirs:7.2f}", flush=True)
