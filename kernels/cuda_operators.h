@@ -7,6 +7,7 @@
 #include <map>
 #include <vector>
 
+#include "kernels/attention/focused_attention.h"
 #include "kernels/recurrent/layer.h"
 
 namespace pollard::kernels::cuda {
@@ -24,6 +25,10 @@ at::Tensor mlstm(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, 
 constexpr std::int64_t kMostUnits = 2048;
 void recurrent_layer(Cell cell, const at::Tensor& input, const at::Tensor& weight, std::int64_t hidden,
                      std::int64_t dim, const at::Tensor& output, std::int64_t offset);
+
+/// pollard::focused_linear_attention (attention/focused_attention.h): something in every tensor.
+at::Tensor focused_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                             const at::Tensor& gain, FocusedOptions options);
 
 /// Sums of |w|^power over the rows and the columns of a contiguous weight seen as [rows, rest] (slab_sums.h).
 struct Sums {

@@ -54,6 +54,10 @@ void recurrent_layer(Cell, const at::Tensor&, const at::Tensor&, std::int64_t, s
                      const at::Tensor&, std::int64_t) {
   refuse();
 }
+at::Tensor focused_attention(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                             FocusedOptions) {
+  refuse();
+}
 Sums power_sums(const at::Tensor&, std::int64_t, int) { refuse(); }
 at::Tensor slice(const at::Tensor&, const std::vector<std::int64_t>&, const std::vector<std::int64_t>&,
                  std::int64_t, std::int64_t, at::IntArrayRef) {

@@ -16,6 +16,7 @@
 #include <random>
 #include <vector>
 
+#include "kernels/cuda/focused_attention.h"
 #include "kernels/cuda/mlstm.h"
 #include "kernels/cuda/power_sums.h"
 #include "kernels/cuda/recurrence.h"
@@ -189,6 +190,33 @@ void mlstm(const Limits& limits, Index heads, Index steps, Index width) {
   for (Memory<float>* memory : keep) delete memory;
 }
 
+void focused(const Limits& limits, Index batch, Index queries, Index keys, Index heads, Index width) {
+  std::vector<Memory<float>*> keep;
+  const Index C = heads * width;
+  const Memory<float> output(batch * queries * C);
+  FocusedAttention call{{random(batch * queries * C, 1, keep).data(), queries, queries * C, C},
+                        {random(batch * keys * C, 1, keep).data(), keys, keys * C, C},
+                        {random(batch * keys * C, 1, keep).data(), keys, keys * C, C},
+                        random(C, 1, keep).data(),
+                        output.data(),
+                        nullptr,
+                        batch,
+                        heads,
+                        width,
+                        width,
+                        3};
+  const Memory<float> work(focused_work(call));
+  call.work = work.data();
+  char what[128];
+  std::snprintf(what, sizeof what, "focused attention, %lld of %lld, n %lld, %lld heads, d %lld",
+                static_cast<long long>(batch), static_cast<long long>(queries), static_cast<long long>(keys),
+                static_cast<long long>(heads), static_cast<long long>(width));
+  report(limits, what, static_cast<double>(batch * (queries + keys)) * 2 * static_cast<double>(C * width),
+         8.0 * static_cast<double>(batch * (queries + keys) * C),
+         seconds([&] { focused_attention(call, nullptr); }));
+  for (Memory<float>* memory : keep) delete memory;
+}
+
 void sums(const Limits& limits, Index rows, Index length) {
   std::vector<Memory<float>*> keep;
   const Memory<double> out(rows + length), partial(partial_sums(rows, length));
@@ -247,6 +275,10 @@ int main(int argc, char** argv) {
   for (const Index width : {48, 96, 192, 384}) mlstm(limits, 64 * 4, 196, width);
   mlstm(limits, 8, 3136, 96);
   mlstm(limits, 4, 196, 192);
+  focused(limits, 64, 197, 197, 3, 64);
+  focused(limits, 4096, 49, 49, 3, 32);
+  focused(limits, 64, 3136, 49, 1, 64);
+  focused(limits, 1, 3136, 3136, 2, 32);
   for (const Index rows : {1024, 4096, 16384}) sums(limits, rows, rows);
   sums(limits, 512, 4608);
   for (const Index unit : {2, 4, 36}) slices(limits, 8192, unit == 36 ? 2048 : 8192, unit);

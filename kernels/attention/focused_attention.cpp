@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/cuda_operators.h"
 #include "kernels/gradients.h"
 
 namespace pollard::kernels {
@@ -139,8 +140,10 @@ at::Tensor focused_attention(const at::Tensor& q, const at::Tensor& k, const at:
   if (q.is_meta()) return at::empty({q.size(0), q.size(1), v.size(2)}, v.options());
   bool fused = q.numel() > 0 && v.numel() > 0;
   for (const at::Tensor& t : {q, k, v, gain})
-    fused = fused && t.is_cpu() && t.scalar_type() == at::kFloat && !follows_gradients(t);
-  return fused ? run_fused(best_kernel(), q, k, v, gain, o) : focused_attention_by_aten(q, k, v, gain, o);
+    fused = fused && t.device() == q.device() && t.scalar_type() == at::kFloat && !follows_gradients(t);
+  if (fused && q.is_cpu()) return run_fused(best_kernel(), q, k, v, gain, o);
+  if (fused && q.is_cuda()) return cuda::focused_attention(q, k, v, gain, o);
+  return focused_attention_by_aten(q, k, v, gain, o);
 }
 
 at::Tensor focused_attention_with(const char* name, const at::Tensor& q, const at::Tensor& k,

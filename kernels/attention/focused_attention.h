@@ -17,8 +17,8 @@ namespace pollard::kernels {
 ///     pollard::focused_linear_attention(Tensor q, Tensor k, Tensor v, Tensor gain, int heads, int factor) -> Tensor
 ///
 /// The networks' gain is 1 / softplus(scale); their depthwise convolution of v and positional encoding of k stay outside.
-/// A channel whose gain is 0 takes no part. factor >= 1. Single precision on a CPU without gradients runs in a fused kernel,
-/// everything else in ATen's operators, differentiable. Tensors of other forms: ValueError.
+/// A channel whose gain is 0 takes no part. factor >= 1. Single precision without gradients runs in a fused kernel, on CPUs
+/// and CUDA devices, everything else in ATen's operators, differentiable. Tensors of other forms: ValueError.
 struct FocusedOptions {
   std::int64_t heads, factor;
 };

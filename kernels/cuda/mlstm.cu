@@ -5,15 +5,11 @@
 // the result, one for every kTile columns, in registers until the end. All sums have one fixed order.
 #include "kernels/cuda/mlstm.h"
 
-#include "kernels/cuda/dialect.cuh"
+#include "kernels/cuda/tiles.cuh"
 
 namespace pollard::kernels::cuda {
 namespace {
 
-constexpr int kTile = 64, kSlice = 32, kMlstmThreads = 256;
-constexpr int kAcross = 16;  // threads along a tile's columns, each with four
-constexpr int kStride =
-    kTile + 4;  // of a row in shared memory: aligned quadruples, neighbouring rows in different banks
 constexpr unsigned kAll = 0xffffffffU;
 
 __device__ inline float log_sigmoid(float x) { return fminf(x, 0.0f) - log1pf(__expf(-fabsf(x))); }
@@ -48,56 +44,34 @@ __global__ void __launch_bounds__(kWarp) gates_kernel(Mlstm layer) {
   }
 }
 
-/// Columns [column, column + kSlice) of rows [row, row + kTile) of a matrix, turned: to[d][row], zeros beyond its ends. A warp
-/// reads eight numbers of four rows: whole sectors, and words of different banks.
+/// Columns [column, ..) of a head's rows [row, ..), turned and as they lie, zeros beyond its ends.
 __device__ inline void fetch_turned(const float* matrix, std::int64_t row, std::int64_t rows,
                                     std::int64_t column, std::int64_t width, float* to) {
-  const int lane = static_cast<int>(threadIdx.x % kWarp), warp = static_cast<int>(threadIdx.x / kWarp);
-  constexpr int kPieces = kTile * kSlice / static_cast<int>(kWarp),
-                kWarps = kMlstmThreads / static_cast<int>(kWarp);
-  for (int piece = warp; piece < kPieces; piece += kWarps) {
-    const int d = piece % (kSlice / 8) * 8 + lane % 8, r = piece / (kSlice / 8) * 4 + lane / 8;
-    const bool inside = row + r < rows && column + d < width;
-    to[d * kStride + r] = inside ? matrix[(row + r) * width + column + d] : 0.0f;
-  }
+  fill_turned(to, [&](int r, int c) {
+    const bool inside = row + r < rows && column + c < width;
+    return inside ? matrix[(row + r) * width + column + c] : 0.0f;
+  });
 }
-
-/// Columns [column, column + kTile) of the same rows as they lie: to[row][c].
 __device__ inline void fetch(const float* matrix, std::int64_t row, std::int64_t rows, std::int64_t column,
                              std::int64_t width, float* to) {
-  for (int n = static_cast<int>(threadIdx.x); n < kTile * kTile; n += kMlstmThreads) {
-    const int r = n / kTile, c = n % kTile;
+  fill(to, kTile, [&](int r, int c) {
     const bool inside = row + r < rows && column + c < width;
-    to[r * kStride + c] = inside ? matrix[(row + r) * width + column + c] : 0.0f;
-  }
-}
-
-/// square[i][j] += sum over n < count of left[n][top + i] right[n][side + j].
-__device__ inline void multiply(float (&square)[4][4], const float* left, const float* right, int count,
-                                int top, int side) {
-#pragma unroll 8
-  for (int n = 0; n < count; ++n) {
-    const float4 a = *reinterpret_cast<const float4*>(left + n * kStride + top),
-                 b = *reinterpret_cast<const float4*>(right + n * kStride + side);
-    const float rows[4] = {a.x, a.y, a.z, a.w}, columns[4] = {b.x, b.y, b.z, b.w};
-    for (int i = 0; i < 4; ++i)
-      for (int j = 0; j < 4; ++j) square[i][j] += rows[i] * columns[j];
-  }
+    return inside ? matrix[(row + r) * width + column + c] : 0.0f;
+  });
 }
 
 /// Scores of positions `query`.. with positions `key`.., weighted, turned: scores[s][t]; zero for later s. `sums` gains what
 /// this thread's columns add to its four rows.
 __device__ inline void score(const Mlstm& layer, std::int64_t at, std::int64_t query, std::int64_t key,
                              float* q, float* k, float* scores, float (&sums)[4]) {
-  const int top = static_cast<int>(threadIdx.x) / kAcross * 4,
-            side = static_cast<int>(threadIdx.x) % kAcross * 4;
+  const auto [top, side] = place();
   float square[4][4] = {};
   for (std::int64_t d = 0; d < layer.width; d += kSlice) {
     __syncthreads();
     fetch_turned(layer.q + at * layer.width, query, layer.steps, d, layer.width, q);
     fetch_turned(layer.k + at * layer.width, key, layer.steps, d, layer.width, k);
     __syncthreads();
-    multiply(square, q, k, kSlice, top, side);
+    multiply(square, q, k, kSlice, {top, side});
   }
   for (int j = 0; j < 4; ++j) {
     const std::int64_t s = key + side + j;
@@ -119,7 +93,7 @@ constexpr std::size_t mlstm_shared_bytes() {
 
 /// kSquares squares of the result a thread: value widths up to kSquares kTile.
 template <int kSquares>
-__global__ void __launch_bounds__(kMlstmThreads) mlstm_kernel(Mlstm layer) {
+__global__ void __launch_bounds__(kTileThreads) mlstm_kernel(Mlstm layer) {
   SharedMemory shared;
   float* q = shared.take<float>(kSlice * kStride);
   float* k = shared.take<float>(kSlice * kStride);
@@ -128,8 +102,7 @@ __global__ void __launch_bounds__(kMlstmThreads) mlstm_kernel(Mlstm layer) {
   // The last queries have most earlier positions: they begin first.
   const std::int64_t at = std::int64_t{blockIdx.y} * layer.steps,
                      query = std::int64_t{gridDim.x - 1 - blockIdx.x} * kTile;
-  const int top = static_cast<int>(threadIdx.x) / kAcross * 4,
-            side = static_cast<int>(threadIdx.x) % kAcross * 4;
+  const auto [top, side] = place();
   float result[kSquares][4][4] = {}, sums[4] = {};
   for (std::int64_t key = 0; key <= query; key += kTile) {
     score(layer, at, query, key, q, k, scores, sums);
@@ -139,7 +112,7 @@ __global__ void __launch_bounds__(kMlstmThreads) mlstm_kernel(Mlstm layer) {
       __syncthreads();
       fetch(layer.v + at * layer.value_width, key, layer.steps, c * kTile, layer.value_width, v);
       __syncthreads();
-      multiply(result[c], scores, v, kTile, top, side);
+      multiply(result[c], scores, v, kTile, {top, side});
     }
   }
 #pragma unroll
@@ -164,9 +137,8 @@ void mlstm(const Mlstm& layer, void* given) {
   if (layer.heads == 0 || layer.steps == 0 || layer.value_width == 0) return;
   const auto stream = static_cast<Stream>(given);
   const auto heads = static_cast<unsigned>(layer.heads);
-  const dim3 grid{static_cast<unsigned>((layer.steps + kTile - 1) / kTile), heads, 1},
-      block{kMlstmThreads, 1, 1};
-  const std::int64_t squares = (layer.value_width + kTile - 1) / kTile;
+  const dim3 grid{static_cast<unsigned>(tiles(layer.steps)), heads, 1}, block{kTileThreads, 1, 1};
+  const std::int64_t squares = tiles(layer.value_width);
   launch(gates_kernel, dim3{heads, 1, 1}, dim3{kWarp, 1, 1}, 0, stream, layer);
   const auto run = [&](auto kernel) { launch(kernel, grid, block, mlstm_shared_bytes(), stream, layer); };
   if (squares <= 1) return run(mlstm_kernel<1>);

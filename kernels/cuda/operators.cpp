@@ -6,6 +6,7 @@
 #include <c10/cuda/CUDAStream.h>
 
 #include "graph/error.h"
+#include "kernels/cuda/focused_attention.h"
 #include "kernels/cuda/mlstm.h"
 #include "kernels/cuda/power_sums.h"
 #include "kernels/cuda/recurrence.h"
@@ -86,6 +87,33 @@ void recurrent_layer(Cell cell, const at::Tensor& input, const at::Tensor& weigh
                          .output_offset = offset};
   cell == Cell::Lstm ? lstm_recurrence(layer, stream_of(input)) : gru_recurrence(layer, stream_of(input));
   check_launch();
+}
+
+at::Tensor focused_attention(const at::Tensor& q_given, const at::Tensor& k_given, const at::Tensor& v_given,
+                             const at::Tensor& gain_given, FocusedOptions o) {
+  const c10::DeviceGuard device(q_given.device());
+  const auto dense = [](const at::Tensor& t) { return t.stride(2) == 1 ? t : t.contiguous(); };
+  const at::Tensor q = dense(q_given), k = dense(k_given), v = dense(v_given), gain = gain_given.contiguous();
+  const auto rows = [](const at::Tensor& t) {
+    return BatchedRows{t.const_data_ptr<float>(), t.size(1), t.stride(0), t.stride(1)};
+  };
+  const at::Tensor out = at::empty({q.size(0), q.size(1), v.size(2)}, q.options());
+  FocusedAttention call{.q = rows(q),
+                        .k = rows(k),
+                        .v = rows(v),
+                        .gain = gain.const_data_ptr<float>(),
+                        .output = out.mutable_data_ptr<float>(),
+                        .work = nullptr,
+                        .batch = q.size(0),
+                        .heads = o.heads,
+                        .width = q.size(2) / o.heads,
+                        .value_width = v.size(2) / o.heads,
+                        .factor = o.factor};
+  const at::Tensor work = at::empty({focused_work(call)}, q.options());
+  call.work = work.mutable_data_ptr<float>();
+  focused_attention(call, stream_of(q));
+  check_launch();
+  return out;
 }
 
 Sums power_sums(const at::Tensor& weight, std::int64_t rows, int power) {

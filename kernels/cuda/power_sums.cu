@@ -3,7 +3,7 @@
 // in a tree. Then rows are added over the tiles beside each other, columns over those below each other, in their order.
 #include "kernels/cuda/power_sums.h"
 
-#include "kernels/cuda/dialect.cuh"
+#include "kernels/cuda/join.cuh"
 
 namespace pollard::kernels::cuda {
 namespace {
@@ -54,16 +54,6 @@ __global__ void __launch_bounds__(kSumThreads) tile_kernel(PowerSums weight) {
     if (column + c * kSumThreads < weight.length) below[column + c * kSumThreads] = columns[c];
 }
 
-/// sums[i] = the i-th of every one of `parts` lists of `count`.
-__global__ void __launch_bounds__(kSumThreads)
-    join_kernel(const double* lists, std::int64_t parts, std::int64_t count, double* sums) {
-  const std::int64_t i = std::int64_t{blockIdx.x} * kSumThreads + threadIdx.x;
-  if (i >= count) return;
-  double sum = 0;
-  for (std::int64_t part = 0; part < parts; ++part) sum += lists[part * count + i];
-  sums[i] = sum;
-}
-
 unsigned pieces(std::int64_t items, std::int64_t a_piece) {
   return static_cast<unsigned>((items + a_piece - 1) / a_piece);
 }
@@ -80,12 +70,10 @@ void power_sums(const PowerSums& weight, void* given) {
   const dim3 block{kSumThreads, 1, 1},
       tiles{pieces(weight.length, kTileColumns), pieces(weight.rows, kTileRows), 1};
   launch(tile_kernel, tiles, block, shared_bytes<double>(kSumWarps * kTileRows), stream, weight);
-  launch(join_kernel, dim3{pieces(weight.rows, kSumThreads), 1, 1}, block, 0, stream,
-         static_cast<const double*>(weight.partial), std::int64_t{tiles.x}, weight.rows, weight.row_sums);
-  if (!weight.column_sums) return;
-  launch(join_kernel, dim3{pieces(weight.length, kSumThreads), 1, 1}, block, 0, stream,
-         static_cast<const double*>(weight.partial) + tiles.x * weight.rows, std::int64_t{tiles.y},
-         weight.length, weight.column_sums);
+  const double* const lists = weight.partial;
+  join(lists, tiles.x, weight.rows, weight.row_sums, stream);
+  if (weight.column_sums)
+    join(lists + tiles.x * weight.rows, tiles.y, weight.length, weight.column_sums, stream);
 }
 
 }  // namespace pollard::kernels::cuda

@@ -18,6 +18,8 @@ SIZES = {
     "GruCellELi8ELb1": [("GRU, H 48, 8 sequences", 64, 4 * 16 * 48 + 12 * 48 * 48, (4, 5)),
                         ("GRU, H 96, 8 sequences", 96, 4 * 16 * 96 + 12 * 96 * 96, (1, 1))],
     "mlstm_kernelILi3": [("d 192", 256, 4 * 68 * (2 * 32 + 2 * 64), (1, 1))],
+    "mix_kernel": [("focused attention, sums over keys", 256, 4 * 68 * 64, (2, 2))],
+    "attend_kernel": [("focused attention, queries", 256, 4 * 68 * 64 + 128, (2, 2))],
     "tile_kernel": [("any", 128, 8 * 4 * 64, (12, 12))],
     "slice_kernelIj": [("any", 256, 0, (2, 2))],
 }

@@ -2,6 +2,7 @@
 // The CUDA sources, compiled for the emulator: the text nvcc gets.
 #include "tests/emulation/emulator.h"
 
+#include "kernels/cuda/focused_attention.cu"
 #include "kernels/cuda/mlstm.cu"
 #include "kernels/cuda/power_sums.cu"
 #include "kernels/cuda/recurrence.cu"

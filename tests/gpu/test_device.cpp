@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "graph/error.h"
+#include "kernels/attention/focused_attention.h"
 #include "kernels/block_memory.h"
 #include "kernels/device_info.h"
 #include "kernels/device_sums.h"
@@ -175,6 +176,19 @@ TEST(Operators, BiGruEqualsATens) {
     expect_near(kernels::bigru(there(x), moved(weights, there)),
                 kernels::bigru_by_aten(f64(x), moved(weights, f64)), 2e-5);
   }
+}
+
+TEST(Operators, FocusedAttentionEqualsItsDefinition) {
+  for (const std::int64_t keys : {1, 7, 49, 3136})
+    for (const std::int64_t d : {7, 32, 64, 95}) {
+      const at::Tensor qkv = at::randn({2, keys, 3 * 3 * d}), gain = at::rand({3 * d}) + 0.5;
+      const at::Tensor q = qkv.slice(2, 0, 3 * d), k = qkv.slice(2, 3 * d, 6 * d), v = qkv.slice(2, 6 * d);
+      const at::Tensor want = kernels::focused_attention_by_aten(f64(q), f64(k), f64(v), f64(gain), {3, 3});
+      const at::Tensor on_device = there(qkv);
+      expect_near(kernels::focused_attention(on_device.slice(2, 0, 3 * d), on_device.slice(2, 3 * d, 6 * d),
+                                             on_device.slice(2, 6 * d), there(gain), {3, 3}),
+                  want, 2e-5);
+    }
 }
 
 TEST(Reductions, SlabSumsAreTheCpusAndTheSameEveryTime) {
