@@ -30,6 +30,12 @@ void recurrent_layer(Cell cell, const at::Tensor& input, const at::Tensor& weigh
 at::Tensor focused_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                              const at::Tensor& gain, FocusedOptions options);
 
+/// pollard::masked_attention (attention/masked_attention.h), value widths up to kWidestMasked: rows of q, k, v and of a mask
+/// [B, heads, L, S], where there is one, are contiguous, gates [B, heads] whole.
+constexpr std::int64_t kWidestMasked = 256;
+at::Tensor masked_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const at::Tensor& gates, const at::Tensor& mask, double scale, bool causal);
+
 /// Sums of |w|^power over the rows and the columns of a contiguous weight seen as [rows, rest] (slab_sums.h).
 struct Sums {
   std::vector<double> rows, columns;

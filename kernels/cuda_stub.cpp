@@ -58,6 +58,10 @@ at::Tensor focused_attention(const at::Tensor&, const at::Tensor&, const at::Ten
                              FocusedOptions) {
   refuse();
 }
+at::Tensor masked_attention(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                            const at::Tensor&, double, bool) {
+  refuse();
+}
 Sums power_sums(const at::Tensor&, std::int64_t, int) { refuse(); }
 at::Tensor slice(const at::Tensor&, const std::vector<std::int64_t>&, const std::vector<std::int64_t>&,
                  std::int64_t, std::int64_t, at::IntArrayRef) {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "kernels/cuda/focused_attention.h"
+#include "kernels/cuda/masked_attention.h"
 #include "kernels/cuda/mlstm.h"
 #include "kernels/cuda/power_sums.h"
 #include "kernels/cuda/recurrence.h"
@@ -217,6 +218,32 @@ void focused(const Limits& limits, Index batch, Index queries, Index keys, Index
   for (Memory<float>* memory : keep) delete memory;
 }
 
+/// Every `closed`-th head is closed; 0 for none.
+void masked(const Limits& limits, Index batch, Index heads, Index positions, Index width, Index closed) {
+  std::vector<Memory<float>*> keep;
+  const Index numbers = batch * heads * positions * width;
+  std::vector<float> gates(static_cast<std::size_t>(batch * heads), 1.0f);
+  for (std::size_t h = 0; h < gates.size(); ++h)
+    if (closed != 0 && static_cast<Index>(h) % closed == 0) gates[h] = 0;
+  const Memory<float> output(numbers), gates_there(gates);
+  const auto rows = [&] {
+    return HeadRows{random(numbers, 1, keep).data(), heads * positions * width, positions * width, width};
+  };
+  const MaskedAttention call{rows(),        rows(), rows(), {},        gates_there.data(),
+                             output.data(), batch,  heads,  positions, positions,
+                             width,         width,  0.125f, false};
+  char what[128];
+  std::snprintf(what, sizeof what, "attention, %lld x %lld heads, S %lld, d %lld, closed 1 of %lld",
+                static_cast<long long>(batch), static_cast<long long>(heads),
+                static_cast<long long>(positions), static_cast<long long>(width),
+                static_cast<long long>(closed));
+  const double open = closed == 0 ? 1 : 1 - 1 / static_cast<double>(closed);
+  report(limits, what, open * 4 * static_cast<double>(numbers) * static_cast<double>(positions),
+         4 * (3 * open + 1) * static_cast<double>(numbers),
+         seconds([&] { masked_attention(call, nullptr); }));
+  for (Memory<float>* memory : keep) delete memory;
+}
+
 void sums(const Limits& limits, Index rows, Index length) {
   std::vector<Memory<float>*> keep;
   const Memory<double> out(rows + length), partial(partial_sums(rows, length));
@@ -279,6 +306,7 @@ int main(int argc, char** argv) {
   focused(limits, 4096, 49, 49, 3, 32);
   focused(limits, 64, 3136, 49, 1, 64);
   focused(limits, 1, 3136, 3136, 2, 32);
+  for (const Index closed : {0, 2}) masked(limits, 64, 12, 197, 64, closed);
   for (const Index rows : {1024, 4096, 16384}) sums(limits, rows, rows);
   sums(limits, 512, 4608);
   for (const Index unit : {2, 4, 36}) slices(limits, 8192, unit == 36 ? 2048 : 8192, unit);

@@ -10,6 +10,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/cuda_operators.h"
 #include "kernels/gradients.h"
 
 namespace pollard::kernels {
@@ -84,11 +85,13 @@ at::Tensor of_open_heads(const at::Tensor& q, const at::Tensor& k, const at::Ten
 
 bool fits_kernel(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& gate,
                  const MaskedOptions& o) {
-  const auto plain = [](const at::Tensor& t) { return t.is_cpu() && t.scalar_type() == at::kFloat; };
-  const bool mask = !o.mask || (o.mask->dim() >= 2 && o.mask->is_cpu() &&
+  const auto here = [&](const at::Tensor& t) { return t.device() == q.device(); };
+  const auto plain = [&](const at::Tensor& t) { return here(t) && t.scalar_type() == at::kFloat; };
+  const bool mask = !o.mask || (o.mask->dim() >= 2 && here(*o.mask) &&
                                 (o.mask->scalar_type() == at::kBool || plain(*o.mask)));
-  return mask && plain(q) && plain(k) && plain(v) && plain(gate) && q.numel() > 0 && v.numel() > 0 &&
-         q.size(3) > 0 && k.size(2) * (k.size(3) + v.size(3)) <= kMostFloats;
+  const bool size = q.is_cpu() ? k.size(2) * (k.size(3) + v.size(3)) <= kMostFloats
+                               : q.is_cuda() && v.size(3) <= cuda::kWidestMasked;
+  return mask && plain(q) && plain(k) && plain(v) && plain(gate) && q.numel() > 0 && v.numel() > 0 && size;
 }
 
 at::Tensor rows_contiguous(const at::Tensor& t) { return t.stride(-1) == 1 ? t : t.contiguous(); }
@@ -113,8 +116,10 @@ at::Tensor run_fused(const Kernel& kernel, const at::Tensor& q_given, const at::
   const at::Tensor q = rows_contiguous(q_given), k = rows_contiguous(k_given), v = rows_contiguous(v_given);
   const std::int64_t batch = q.size(0), heads = q.size(1), queries = q.size(2), d = q.size(3), e = v.size(3);
   const at::Tensor gates = gate.expand({batch, heads}).contiguous(),
-                   mask = o.mask ? added(*o.mask, q, k) : at::Tensor(),
-                   out = at::empty({batch, queries, heads, e}, q.options());
+                   mask = o.mask ? added(*o.mask, q, k) : at::Tensor();
+  const double scale = o.scale.value_or(1 / std::sqrt(static_cast<double>(d)));
+  if (q.is_cuda()) return cuda::masked_attention(q, k, v, gates, mask, scale, o.causal);
+  const at::Tensor out = at::empty({batch, queries, heads, e}, q.options());
   const MaskedCall call{.q = rows_of(q),
                         .k = rows_of(k),
                         .v = rows_of(v),
@@ -126,7 +131,7 @@ at::Tensor run_fused(const Kernel& kernel, const at::Tensor& q_given, const at::
                         .keys = k.size(2),
                         .d = d,
                         .e = e,
-                        .scale = static_cast<float>(o.scale.value_or(1 / std::sqrt(static_cast<double>(d)))),
+                        .scale = static_cast<float>(scale),
                         .causal = o.causal};
   std::vector<std::int64_t> open;
   for (std::int64_t h = 0; h < batch * heads; ++h) {

@@ -18,8 +18,8 @@ namespace pollard::kernels {
 ///
 /// A head whose gate is 0 is not computed: its result is 0 whatever it reads. With gradients all are, since the gradient of a
 /// closed gate is what opening it would change. attn_mask as of aten::scaled_dot_product_attention; a query that may see no
-/// key gives 0. Single precision on a CPU without gradients runs in a kernel that reads every head where it lies, while a
-/// head's keys and values stay in a core's cache; everything else in aten::scaled_dot_product_attention, open heads copied
+/// key gives 0. Single precision without gradients runs in a kernel that reads every head where it lies, on a CPU while a
+/// head's keys and values stay in a core's cache, on a CUDA device with D up to 256; everything else in aten::scaled_dot_product_attention, open heads copied
 /// together first. Tensors of other forms: ValueError.
 struct MaskedOptions {
   std::optional<at::Tensor> mask = {};

@@ -7,6 +7,7 @@
 
 #include "graph/error.h"
 #include "kernels/cuda/focused_attention.h"
+#include "kernels/cuda/masked_attention.h"
 #include "kernels/cuda/mlstm.h"
 #include "kernels/cuda/power_sums.h"
 #include "kernels/cuda/recurrence.h"
@@ -114,6 +115,32 @@ at::Tensor focused_attention(const at::Tensor& q_given, const at::Tensor& k_give
   focused_attention(call, stream_of(q));
   check_launch();
   return out;
+}
+
+at::Tensor masked_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const at::Tensor& gates, const at::Tensor& mask, double scale, bool causal) {
+  const c10::DeviceGuard device(q.device());
+  const auto rows = [](const at::Tensor& t) {
+    return HeadRows{t.const_data_ptr<float>(), t.stride(0), t.stride(1), t.stride(2)};
+  };
+  const at::Tensor out = at::empty({q.size(0), q.size(2), q.size(1), v.size(3)}, q.options());
+  masked_attention({.q = rows(q),
+                    .k = rows(k),
+                    .v = rows(v),
+                    .mask = mask.defined() ? rows(mask) : HeadRows{},
+                    .gates = gates.const_data_ptr<float>(),
+                    .output = out.mutable_data_ptr<float>(),
+                    .batch = q.size(0),
+                    .heads = q.size(1),
+                    .queries = q.size(2),
+                    .keys = k.size(2),
+                    .width = q.size(3),
+                    .value_width = v.size(3),
+                    .scale = static_cast<float>(scale),
+                    .causal = causal},
+                   stream_of(q));
+  check_launch();
+  return out.transpose(1, 2);
 }
 
 Sums power_sums(const at::Tensor& weight, std::int64_t rows, int power) {

@@ -20,6 +20,7 @@ SIZES = {
     "mlstm_kernelILi3": [("d 192", 256, 4 * 68 * (2 * 32 + 2 * 64), (1, 1))],
     "mix_kernel": [("focused attention, sums over keys", 256, 4 * 68 * 64, (2, 2))],
     "attend_kernel": [("focused attention, queries", 256, 4 * 68 * 64 + 128, (2, 2))],
+    "masked_kernelILi1": [("masked attention, d 64", 256, 4 * 68 * (2 * 32 + 2 * 64), (2, 2))],
     "tile_kernel": [("any", 128, 8 * 4 * 64, (12, 12))],
     "slice_kernelIj": [("any", 256, 0, (2, 2))],
 }

@@ -23,6 +23,7 @@ WANTED = {
     "recurrence": {r"LstmCellELi8ELb1": ["FFMA", "LDS.128"], r"LstmCellELi8ELb0": ["FFMA", "LDG.E.128"],
                    r"GruCellELi8ELb1": ["FFMA", "LDS.128"], r"GruCellELi2ELb0": ["FFMA", "LDG.E.128"]},
     "mlstm": {r"mlstm_kernelILi3": ["FFMA", "LDS.128", "STS.128"], r"gates_kernel": ["SHFL.UP", "MUFU.EX2"]},
+    "masked_attention": {r"masked_kernelILi1": ["FFMA", "LDS.128", "STS.128", "MUFU.EX2"]},
     "power_sums": {r"tile_kernel": ["DADD", "SHFL.BFLY"], r"join_kernelId": ["DADD", "LDG.E.64"]},
     "focused_attention": {r"scales_kernel": ["SHFL.BFLY", "FMNMX"], r"mix_kernel": ["FFMA", "LDS.128"],
                           r"attend_kernel": ["FFMA", "LDS.128"], r"join_kernelIf": ["FADD"]},

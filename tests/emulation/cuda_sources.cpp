@@ -3,6 +3,7 @@
 #include "tests/emulation/emulator.h"
 
 #include "kernels/cuda/focused_attention.cu"
+#include "kernels/cuda/masked_attention.cu"
 #include "kernels/cuda/mlstm.cu"
 #include "kernels/cuda/power_sums.cu"
 #include "kernels/cuda/recurrence.cu"

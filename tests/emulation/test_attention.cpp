@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/cuda/focused_attention.h"
+#include "kernels/cuda/masked_attention.h"
 #include "tests/emulation/backend.h"
 #include "tests/emulation/numbers.h"
 
@@ -112,6 +113,102 @@ INSTANTIATE_TEST_SUITE_P(OfFLatten, Focused,
                                            FocusedCase{2, 3136, 49, 1, 64, 64},
                                            FocusedCase{1, 3136, 3136, 2, 32, 32},
                                            FocusedCase{3, 197, 197, 3, 45, 64}));
+#endif
+
+// Masked attention ---------------------------------------------------------------------------------------------
+
+struct MaskedCase {
+  Index batch, heads, queries, keys, width, value_width;
+  bool mask, causal;
+};
+
+/// One query's result in one head, in double; zeros where nothing can be read.
+std::vector<double> reference_query(const MaskedAttention& m, Index b, Index h, Index t) {
+  std::vector<double> weights, out(size(m.value_width));
+  double largest = -INFINITY, sum = 0;
+  for (Index s = 0; s < m.keys; ++s) {
+    double score = 0;
+    for (Index c = 0; c < m.width; ++c)
+      score +=
+          static_cast<double>(m.q.data[b * m.q.batch_stride + h * m.q.head_stride + t * m.q.row_stride + c]) *
+          static_cast<double>(m.k.data[b * m.k.batch_stride + h * m.k.head_stride + s * m.k.row_stride + c]);
+    score *= static_cast<double>(m.scale);
+    if (m.mask.data) score += static_cast<double>(m.mask.data[t * m.mask.row_stride + s]);
+    if (m.causal && s > t) score = -INFINITY;
+    weights.push_back(score);
+    largest = std::max(largest, score);
+  }
+  if (largest == -INFINITY) return out;
+  for (double& w : weights) sum += w = std::exp(w - largest);
+  for (Index s = 0; s < m.keys; ++s)
+    for (Index e = 0; e < m.value_width; ++e)
+      out[size(e)] +=
+          static_cast<double>(m.gates[b * m.heads + h]) * weights[size(s)] / sum *
+          static_cast<double>(m.v.data[b * m.v.batch_stride + h * m.v.head_stride + s * m.v.row_stride + e]);
+  return out;
+}
+
+class Masked : public ::testing::TestWithParam<MaskedCase> {};
+
+/// Every other head is closed and its keys are NaN: nobody may read them. With a mask the first query reads nothing.
+TEST_P(Masked, ComputesOpenHeadsAndZeros) {
+  const auto [batch, heads, queries, keys, width, value_width, mask, causal] = GetParam();
+  Floats q = random(batch * heads * queries * width, 1), k = random(batch * heads * keys * width, 2),
+         v = random(batch * heads * keys * value_width, 3), gates, added = random(queries * keys, 4);
+  for (Index n = 0; n < batch * heads; ++n) {
+    gates.push_back(n % 2 == 0 ? 1.5f : 0.0f);
+    for (Index i = n * keys * width; n % 2 == 1 && i < (n + 1) * keys * width; ++i) k[size(i)] = NAN;
+  }
+  for (Index s = 0; s < keys; ++s) added[size(s)] = -INFINITY;
+  const Array<float> q_there(q), k_there(k), v_there(v), gates_there(gates), mask_there(added);
+  const auto rows = [&](const float* data, Index count, Index columns) {
+    return HeadRows{data, heads * count * columns, count * columns, columns};
+  };
+  MaskedAttention there{rows(q_there.data(), queries, width),
+                        rows(k_there.data(), keys, width),
+                        rows(v_there.data(), keys, value_width),
+                        {mask ? mask_there.data() : nullptr, 0, 0, keys},
+                        gates_there.data(),
+                        nullptr,
+                        batch,
+                        heads,
+                        queries,
+                        keys,
+                        width,
+                        value_width,
+                        0.3f,
+                        causal};
+  const Floats got = on_every_schedule([&] {
+    const Array<float> out(size(batch * queries * heads * value_width));
+    there.output = out.data();
+    masked_attention(there, nullptr);
+    return out.values();
+  });
+  MaskedAttention here = there;
+  here.q.data = q.data(), here.k.data = k.data(), here.v.data = v.data(), here.gates = gates.data();
+  here.mask.data = mask ? added.data() : nullptr;
+  for (Index n = 0; n < batch * queries * heads; ++n) {
+    const Index b = n / (queries * heads), t = n / heads % queries, h = n % heads;
+    const std::vector<double> want = gates[size(b * heads + h)] == 0.0f
+                                         ? std::vector<double>(size(value_width))
+                                         : reference_query(here, b, h, t);
+    for (Index e = 0; e < value_width; ++e)
+      ASSERT_NEAR(got[size(n * value_width + e)], want[size(e)], 1e-5) << n << ' ' << e;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ragged, Masked,
+                         ::testing::Values(MaskedCase{1, 1, 1, 1, 1, 1, false, false},
+                                           MaskedCase{1, 3, 7, 5, 7, 3, true, false},
+                                           MaskedCase{1, 1, 33, 70, 33, 66, true, false},
+                                           MaskedCase{1, 1, 66, 131, 4, 7, false, true},
+                                           MaskedCase{2, 1, 3, 2, 95, 130, false, false}));
+
+#ifdef __CUDACC__
+INSTANTIATE_TEST_SUITE_P(OfVit, Masked,
+                         ::testing::Values(MaskedCase{8, 12, 197, 197, 64, 64, false, false},
+                                           MaskedCase{2, 12, 512, 512, 32, 32, true, false},
+                                           MaskedCase{2, 3, 1000, 1000, 128, 256, false, true}));
 #endif
 
 }  // namespace

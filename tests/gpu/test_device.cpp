@@ -8,7 +8,9 @@
 #include <filesystem>
 
 #include "graph/error.h"
+#include "kernels/attention/cascaded_attention.h"
 #include "kernels/attention/focused_attention.h"
+#include "kernels/attention/masked_attention.h"
 #include "kernels/block_memory.h"
 #include "kernels/device_info.h"
 #include "kernels/device_sums.h"
@@ -189,6 +191,36 @@ TEST(Operators, FocusedAttentionEqualsItsDefinition) {
                                              on_device.slice(2, 6 * d), there(gain), {3, 3}),
                   want, 2e-5);
     }
+}
+
+TEST(Operators, MaskedAttentionEqualsItsDefinition) {
+  for (const std::int64_t e : {7, 64, 200, 300}) {  // 300: ATen's
+    const at::Tensor q = at::randn({2, 3, 70, 33}), k = at::randn({2, 3, 95, 33}),
+                     v = at::randn({2, 3, 95, e}), gate = at::tensor({1.0F, 0.0F, 0.5F}),
+                     added = at::randn({2, 1, 70, 95}), read = at::rand({70, 95}).gt(0.3);
+    for (const kernels::MaskedOptions& o :
+         {kernels::MaskedOptions{}, {.mask = added}, {.mask = read, .scale = 0.3}, {.causal = true}}) {
+      kernels::MaskedOptions wide = o, on_device = o;
+      if (o.mask) wide.mask = f64(*o.mask), on_device.mask = there(*o.mask);
+      expect_near(kernels::masked_attention(there(q), there(k), there(v), there(gate), on_device),
+                  kernels::masked_attention_by_aten(f64(q), f64(k), f64(v), f64(gate), wide), 2e-5);
+    }
+  }
+}
+
+/// In ATen's operators there: no pointer of a device's memory may be read on the CPU.
+TEST(Operators, CascadedAttentionEqualsItsDefinition) {
+  const at::Tensor x = at::randn({2, 12, 5, 4}), bias = at::randn({2, 20, 20});
+  const std::vector<at::Tensor> qkv{at::randn({20, 6, 1, 1}) / 3, at::randn({23, 6, 1, 1}) / 3},
+      qkv_bias{at::randn({20}), at::randn({23})},
+      depthwise{at::randn({7, 1, 3, 3}), at::randn({8, 1, 5, 5}) / 5},
+      depthwise_bias{at::randn({7}), at::randn({8})};
+  const auto run = [&](at::Tensor (*on)(const at::Tensor&)) {
+    const auto a = moved(qkv, on), b = moved(qkv_bias, on), c = moved(depthwise, on),
+               d = moved(depthwise_bias, on);
+    return kernels::cascaded_attention(on(x), {a, b, c, d, on(bias)}, 0.4);
+  };
+  expect_near(run(there), run(f64), 2e-5);
 }
 
 TEST(Reductions, SlabSumsAreTheCpusAndTheSameEveryTime) {
