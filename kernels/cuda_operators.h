@@ -23,6 +23,8 @@ at::Tensor mlstm(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, 
 /// A layer packed for CUDA devices, up to kMostUnits hidden units, reads a contiguous input along dimension `dim` and writes
 /// its directions' results from place `offset` of every token of `output` on (recurrent/layer.h). The projection is ATen's.
 constexpr std::int64_t kMostUnits = 2048;
+/// Up to so many units an LSTM's recurrent weights stay in a block's shared memory on every architecture that is built.
+constexpr std::int64_t kResidentUnits = 96;
 void recurrent_layer(Cell cell, const at::Tensor& input, const at::Tensor& weight, std::int64_t hidden,
                      std::int64_t dim, const at::Tensor& output, std::int64_t offset);
 

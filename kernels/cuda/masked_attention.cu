@@ -58,7 +58,7 @@ __device__ inline void weigh(const MaskedAttention& call, const HeadTile& head, 
       if (counts && head.mask) score += head.mask[t * call.mask.row_stride + s];
       largest = fmaxf(largest, score);
     }
-    const float top = fmaxf(rows.top[i], across(largest, [](float a, float b) { return fmaxf(a, b); })),
+    const float top = fmaxf(rows.top[i], across(largest, [](float x, float y) { return fmaxf(x, y); })),
                 from = top == -INFINITY ? 0.0f : top;  // nothing counts yet: all weights are 0
     fades[i] = __expf(rows.top[i] - from);
     rows.sums[i] *= fades[i];
@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(kTileThreads, kSquares == 1 ? 2 : 1) masked_ke
   }
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const float sum = across(rows.sums[i], [](float a, float b) { return a + b; });
+    const float sum = across(rows.sums[i], [](float x, float y) { return x + y; });
     const std::int64_t t = query + at.top + i;
     if (t < call.queries)
       store<kSquares>(call, call.output + ((b * call.queries + t) * call.heads + h) * call.value_width,

@@ -46,7 +46,8 @@ struct LoweringOptions {
 ///     linear -> mul, pow, add, tanh, ... (GELU)           one oneDNN call
 ///     transpose -> lstm, lstm, cat                        one call of pollard's own kernel
 ///
-/// On a CUDA device constants and batch norms are folded, GELU and the mLSTM recognised; layers stay LibTorch's.
+/// On a CUDA device constants and batch norms are folded, GELU recognised, and recurrent layers and maps of up to 96 units, the
+/// mLSTM and focused linear attention run in pollard's kernels; other layers stay LibTorch's.
 ///
 /// It computes what the original computes up to the rounding of sums in another order. Weights are copied, folded and
 /// packed: what the original still needs stays shared, the rest is the lowered program's own. Sizes may change where

@@ -167,10 +167,12 @@ void write_monarch(Writer& w, const Op& op) {
 
 using Write = void (*)(Writer&, const Op&);
 
-Write writer_of(std::string_view target) {
+/// On a CUDA device layers alone, which are packed once then; the others run in kernels of their own as they are.
+Write writer_of(std::string_view target, at::DeviceType device) {
   if (target == "pollard.bilstm2d.default") return write_bilstm2d;
   if (target == "pollard.bigru2d.default") return write_bigru2d;
   if (target == "pollard.bigru.default") return write_bigru;
+  if (device == at::kCUDA) return nullptr;
   if (target == "pollard.mlstm.default") return write_mlstm;
   if (target == "pollard.focused_linear_attention.default") return write_focused_attention;
   if (target == "pollard.masked_attention.default") return write_masked_attention;
@@ -185,7 +187,7 @@ std::size_t write_out_operators(Lowering& l) {
   std::size_t places = 0;
   std::vector<Op> ops;
   for (const Op& op : l.program.ops) {
-    const Write write = writer_of(op.target);
+    const Write write = writer_of(op.target, l.options.device);
     if (!write) {
       ops.push_back(op);
       continue;

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <span>
 
+#include "kernels/cuda_operators.h"
 #include "kernels/lowering/state.h"
 #include "kernels/recurrent/layer.h"
 
@@ -65,12 +66,20 @@ constexpr std::array<Kind, 2> kKinds{{{Cell::Lstm, "lstm", "packed_lstm", "packe
 
 std::string own_target(std::string_view name) { return "pollard." + std::string(name) + ".default"; }
 
+/// On a CUDA device wider layers stay LibTorch's: their weights would come from L2 in every step.
+bool suits_device(const Lowering& l, const std::vector<Direction>& directions) {
+  return l.options.device != at::kCUDA || std::ranges::all_of(directions, [](const Direction& d) {
+           return d.weight_hh.size(1) <= cuda::kResidentUnits;
+         });
+}
+
 /// The calls that replace a (stacked) layer, one each; empty when it must stay.
 std::vector<Op> packed_calls(Lowering& l, const Op& op, const Kind& kind) {
   const auto layers = static_cast<std::size_t>(op.int_or("num_layers", 1));
   const std::size_t per_layer = op.bool_or("bidirectional", false) ? 2 : 1;
   if (op.target != "aten." + std::string(kind.aten) + ".input" || !takes_place(l, op)) return {};
   const auto directions = directions_of(l, op, layers * per_layer);
+  if (!suits_device(l, directions)) return {};
   std::vector<Op> calls;
   ValueId input = *op.tensor("input");
   for (std::size_t k = 0; k < layers && !directions.empty(); ++k) {
@@ -83,14 +92,15 @@ std::vector<Op> packed_calls(Lowering& l, const Op& op, const Kind& kind) {
       between.name = name + "_layer" + std::to_string(k);
       output = l.program.add(std::move(between));
     }
-    calls.push_back({.target = own_target(kind.packed),
-                     .args = {{"input", input},
-                              {"weight", l.add_constant(name + ".packed", pack_layer(kind.cell, own))},
-                              {"hidden", hidden},
-                              {"dim", std::int64_t{op.bool_or("batch_first", false) ? 1 : 0}}},
-                     .outputs = {output},
-                     .name = op.name + "_layer" + std::to_string(k),
-                     .module = op.module});
+    calls.push_back(
+        {.target = own_target(kind.packed),
+         .args = {{"input", input},
+                  {"weight", l.add_constant(name + ".packed", pack_layer(kind.cell, own, l.options.device))},
+                  {"hidden", hidden},
+                  {"dim", std::int64_t{op.bool_or("batch_first", false) ? 1 : 0}}},
+         .outputs = {output},
+         .name = op.name + "_layer" + std::to_string(k),
+         .module = op.module});
     input = output;
   }
   return calls;

@@ -403,6 +403,19 @@ TEST(AttentionOperators, AreWrittenOutForExporters) {
   EXPECT_EQ(targets(cascaded.lowered({})), Targets{"pollard.cascaded_group_attention.default"});
 }
 
+TEST(AttentionOperators, ForACudaDeviceFocusedAttentionIsFoundAndWhatHasAKernelStays) {
+  const OneOperator one = focused_operator();
+  const Lowered plain = one.lowered({"fuse-focused-attention", "constants"});
+  ASSERT_TRUE(all_aten(plain));
+  const Lowered found = lower(plain.program, plain.weights, {.without = {"constants"}, .device = at::kCUDA});
+  EXPECT_EQ(targets(found), Targets{"pollard.focused_linear_attention.default"});
+  expect_near(Executor(found.program).run(found.weights, {one.input}).at(0),
+              Executor(one.b.program).run(one.weights, {one.input}).at(0));
+  const Lowered kept = lower(one.b.program, one.weights, {.device = at::kCUDA});
+  EXPECT_EQ(targets(kept), Targets{"pollard.focused_linear_attention.default"});
+  EXPECT_TRUE(kept.applied.empty());
+}
+
 /// The networks divide by softplus(scale), a constant of a lowered program.
 TEST(AttentionOperators, FocusedAttentionIsFoundWhereNetworksDivideByTheScale) {
   const OneOperator one = focused_operator();

@@ -179,6 +179,18 @@ TEST(Operators, GruLayersAreFoundAgain) {
   EXPECT_EQ(targets(map.lowered({})), Targets{"pollard.packed_gru_map.default"});
 }
 
+TEST(Operators, ForACudaDeviceLayersArePackedOnce) {
+  OneOperator bilstm({2, 4, 3, 6}), along({2, 5, 6});
+  finish_bilstm(bilstm);
+  along.finish("pollard.bigru.default",
+               {{"input", along.x}, {"weights", along.weight_list("w", layer(6, 5, true, 3))}}, {2, 5, 10});
+  const auto on_cuda = [](const OneOperator& one) {
+    return targets(lower(one.b.program, one.weights, {.device = at::kCUDA}));
+  };
+  EXPECT_EQ(on_cuda(bilstm), Targets{"pollard.packed_lstm_map.default"});
+  EXPECT_EQ(on_cuda(along), Targets{"pollard.packed_gru.default"});
+}
+
 TEST(Operators, RunAtOtherSizesWhereTheProgramMay) {
   OneOperator bilstm({2, 4, 3, 6});
   finish_bilstm(bilstm);

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <set>
 #include <tuple>
 
 #include "kernels/lowering/lowering.h"
@@ -247,6 +248,29 @@ TEST(LayerLowering, AMapIsReadAlongColumnsAndRowsWhereItLies) {
                      got = Executor(lowered.program).run(lowered.weights, {x}).at(0);
     EXPECT_TRUE(at::allclose(got, want, 1e-5, 1e-6));
   }
+}
+
+TEST(LayerLowering, ForACudaDeviceAMapIsOneCallOnWeightsInItsForm) {
+  for (const Cell cell : kCells) {
+    const MapLayer m = map_layer(cell, 2, 4, 3, 6);
+    const Lowered lowered = lower(m.b.program, m.weights, {.device = at::kCUDA});
+    ASSERT_EQ(lowered.program.ops.size(), 1u);
+    EXPECT_EQ(lowered.program.ops[0].target,
+              cell == Cell::Lstm ? "pollard.packed_lstm_map.default" : "pollard.packed_gru_map.default");
+    std::set<std::int64_t> sizes;
+    for (const auto& [name, tensor] : lowered.weights) sizes.insert(tensor.size(1));
+    EXPECT_EQ(sizes, (std::set{DeviceLayer(cell, 6, 5).size, DeviceLayer(cell, 6, 7).size}));
+  }
+}
+
+TEST(LayerLowering, OnACudaDeviceWideLayersStayLibTorchs) {
+  for (const Cell cell : kCells)
+    for (const std::int64_t hidden : {96, 97}) {
+      MapLayer m{.cell = cell, .b = {}, .weights = {}};
+      m.b.output(layer_call(m, "rnn", m.b.input("x", {2, 3, 4}), {2, 3, 4}, hidden));
+      const Lowered lowered = lower(m.b.program, m.weights, {.device = at::kCUDA});
+      EXPECT_EQ(lowered.program.ops.back().base_name().starts_with("packed"), hidden == 96);
+    }
 }
 
 TEST(LayerLowering, RowsTakenForColumnsStayTwoCalls) {
