@@ -17,6 +17,7 @@
 #include "pruning/refit_recurrent.h"
 #include "pruning/repair_layers.h"
 #include "pruning/residuals.h"
+#include "pruning/sample_order.h"
 
 namespace pollard::pruning {
 namespace {
@@ -78,6 +79,7 @@ class Repairer {
         removal_(removal),
         options_(options.refit),
         own_(own_samples(calibration, options_)),
+        order_(dense.program, d, own_.samples()),
         inventory_(reached_layers(dense.program, d, removal, options.only_sliced)),
         summands_(find_summands(dense.program, inventory_.layers)),
         dense_program_(with_batch(dense.program, d, own_.samples())),
@@ -105,6 +107,12 @@ class Repairer {
     return samples_between(all, options.work.begin(), options.work.end());
   }
 
+  /// What a value held, the samples first and without the rows that do not count.
+  at::Tensor rows_of(const at::Tensor& x, ValueId value) const {
+    return counted_rows(order_.first(x, value), own_.mask);
+  }
+
+  ValueId input(const Layer& layer) const { return *dense_.program.ops[layer.dense_op].tensor(layer.input); }
   ValueId output(const Layer& layer) const { return dense_.program.ops[layer.dense_op].outputs[0]; }
 
   Summand summand_of(const Layer& layer) const {
@@ -155,8 +163,8 @@ class Repairer {
     const at::Tensor x = stack[position(handle.schema(), layer.input)].toTensor();
     switch (layer.kind) {
       case Layer::Kind::Transposed: {
-        Refit out = refit_linear(counted_rows(x, own_.mask), weight.t(), bias,
-                                 counted_rows(target, own_.mask), options_);
+        Refit out = refit_linear(rows_of(x, input(layer)), weight.t(), bias, rows_of(target, output(layer)),
+                                 options_);
         out.weight = out.weight.t().contiguous();
         return out;
       }
@@ -165,7 +173,7 @@ class Repairer {
       case Layer::Kind::Linear:
       case Layer::Kind::Recurrent: break;
     }
-    return refit_linear(counted_rows(x, own_.mask), weight, bias, counted_rows(target, own_.mask), options_);
+    return refit_linear(rows_of(x, input(layer)), weight, bias, rows_of(target, output(layer)), options_);
   }
 
   /// The dense network's output; in a residual sum, what the sum lacks once the other summand is the pruned network's.
@@ -236,7 +244,7 @@ class Repairer {
     handle.callBoxed(&stack);
     const auto rows = [&](const at::Tensor& t) {
       const bool channels_last = last || t.dim() == 2;
-      return (channels_last ? counted_rows(t, own_.mask) : t.movedim(1, -1)).reshape({-1, weight.numel()});
+      return (channels_last ? rows_of(t, output(layer)) : t.movedim(1, -1)).reshape({-1, weight.numel()});
     };
     return refit_affine(rows(stack.front().toTensor()), weight, bias, rows(target), options_);
   }
@@ -269,6 +277,7 @@ class Repairer {
   const graph::Removal& removal_;
   RefitOptions options_;
   CalibrationSet own_;  ///< this process's samples
+  SampleOrder order_;
   Inventory inventory_;
   std::map<std::string, Summand> summands_;  ///< by layer
   HeldValues others_;                        ///< of the pruned network

@@ -175,9 +175,8 @@ TEST(SharedSamples, ErrorCurvesAreThoseOfOneProcessBitForBit) {
 /// Weights are solved for from sums of float32 products over other blocks of rows.
 constexpr double kWeightTolerance = 1e-4;
 
-/// Returns one process's result and those of several.
-std::pair<models::Model, std::vector<models::Model>> repaired(const Network& n, int count,
-                                                              const RepairOptions& how) {
+void expect_same_repair(const Network& n, int count, const RepairOptions& how,
+                        double tolerance = kWeightTolerance) {
   const Plan plan = make_plan(n.model, n.d, {.ratio = 0.5});
   const models::Model sliced = prune(n.model, n.d, plan.removal);
   models::Model one = sliced;
@@ -197,17 +196,11 @@ std::pair<models::Model, std::vector<models::Model>> repaired(const Network& n, 
     results.push_back(std::move(many));
   });
   for (const models::Model& many : results)
-    for (const auto& [name, weight] : many.weights)
-      EXPECT_TRUE(at::equal(weight, results.front().weights.at(name))) << name;
-  return {one, results};
-}
-
-void expect_same_repair(const Network& n, int count, const RepairOptions& how) {
-  const auto [one, results] = repaired(n, count, how);
-  for (const auto& [name, weight] : one.weights)
-    if (weight.is_floating_point())
-      EXPECT_LT(distance(results.front().weights.at(name), weight), kWeightTolerance)
-          << name << " in " << count;
+    for (const auto& [name, weight] : one.weights) {
+      EXPECT_TRUE(at::equal(many.weights.at(name), results.front().weights.at(name))) << name;
+      if (weight.is_floating_point())
+        EXPECT_LT(distance(many.weights.at(name), weight), tolerance) << name << " in " << count;
+    }
 }
 
 TEST(SharedSamples, RepairedWeightsAreThoseOfOneProcess) {
@@ -215,16 +208,10 @@ TEST(SharedSamples, RepairedWeightsAreThoseOfOneProcess) {
     for (const int count : {2, 4}) expect_same_repair(n, count, {});
 }
 
-/// Where a layer's rows come position by position, those that choose the ridge are other rows of other samples in every
-/// process: other weights, which serve as well.
-TEST(SharedSamples, RepairIsAsGoodWhereRowsAreNotInTheSamplesOrder) {
-  const Network n = attention();
-  const auto dense = outputs_on(n.model, n.samples);
-  const auto [one, results] = repaired(n, 4, {});
-  const auto error = [&](const models::Model& model) {
-    return output_error(outputs_on(model, n.samples), dense);
-  };
-  EXPECT_LT(error(results.front()), 1.02 * error(one));
+/// Layers whose rows come position by position hold out the rows of the same samples. The last layer's system, of 64 rows,
+/// amplifies rounding.
+TEST(SharedSamples, RowsAreOrderedBySample) {
+  for (const int count : {2, 4}) expect_same_repair(attention(), count, {}, 5e-3);
 }
 
 /// Where rows are more than a layer is fitted on, the same ones are drawn of all processes' rows.
