@@ -36,6 +36,7 @@ PEER = ["magnitude", "Taylor", "FPGM", "BN scale"]
 OURS = [("magnitude", "local"), ("least-squares", "predicted")]
 ABLATION = [(c, s) for c in ("random", "magnitude", "flap", "least-squares")
             for s in ("local", "global", "predicted", "measured") if s != "predicted" or c == "least-squares"]
+ABLATION += [(c, "local") for c in ("lamp", "bn-scale", "fpgm", "wanda")]
 
 
 def evaluate(path, data):

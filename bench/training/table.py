@@ -3,7 +3,7 @@
 """DepGraph's table on data that can be had offline: dense, magnitude pruning with fine-tuning, torch-pruning's magnitude with
 the same fine-tuning, and sparse training, least squares and distillation, at several reductions of multiply-accumulates.
 
-    POLLARD=build/cpu/bin/pollard table.py NAME [--speedups 2.1,2.5,8.9] [--epochs N] [--samples N] [--seed N] [--no-peer]
+    POLLARD=build/cpu/bin/pollard table.py NAME [--speedups 2.1,2.5,8.9] [--epochs N] [--samples N] [--seed N] [--no-peer] [--amp]
 
 Names: resnet20, resnet56, vgg19, vit, sequencer (Fashion-MNIST), lstm, bilstm (JapaneseVowels), dgcnn (points on parametric solids), gat
 (graphs of a stochastic block model). Everything has the same number of epochs. With --from FOLDER, dense is FOLDER/NAME.pth as
@@ -114,6 +114,7 @@ parser.add_argument("--no-peer", action="store_true")
 parser.add_argument("--from", dest="start", type=os.path.abspath)
 parser.add_argument("--rate", type=float)
 parser.add_argument("--batch", type=int)
+parser.add_argument("--amp", action="store_true", help="train in bf16 where autocast takes it")
 arguments = parser.parse_args()
 
 
@@ -154,7 +155,7 @@ with tempfile.TemporaryDirectory() as folder:
     if task.built_in:
         common.pollard("init", task.built_in, "fresh.pt2", *(["--spec", task.spec] if task.spec else []), "--seed",
                        arguments.seed)
-    run = [*task.options, "--epochs", arguments.epochs, "--seed", arguments.seed, "--warmup", 0.5, "--force"]
+    run = [*task.options, "--epochs", arguments.epochs, "--seed", arguments.seed, "--warmup", 0.5, "--force", *(["--amp"] if arguments.amp else [])]
     tune = [str(float(v) / 2) if a == "--lr" else str(v) for a, v in zip(["", *run], run)]
     if not arguments.start:
         common.pollard("train", "fresh.pt2", "train.npz", "dense.pt2", *run)
