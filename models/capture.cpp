@@ -46,12 +46,14 @@ struct Plan {
   std::vector<std::vector<std::int64_t>> levels, checks;
 };
 
-/// Small numbers without common factors; 0 and 1 would broadcast.
+/// Small numbers without common factors, beyond the least size where that is larger; 0 and 1 would broadcast.
 std::vector<std::int64_t> sizes_to_try(const Dim& dim) {
   std::vector<std::int64_t> out{dim.size};
-  for (const std::int64_t candidate : {3, 7, 5, 11, 4, 6, 8, 9, 10, 2})
-    if (candidate != dim.size && candidate >= dim.min && candidate <= dim.max.value_or(candidate))
-      out.push_back(candidate);
+  const std::int64_t above = std::max<std::int64_t>(0, dim.min - 2);
+  for (const std::int64_t beyond : {3, 7, 5, 11, 4, 6, 8, 9, 10, 2}) {
+    const std::int64_t candidate = above + beyond;
+    if (candidate != dim.size && candidate <= dim.max.value_or(candidate)) out.push_back(candidate);
+  }
   if (out.size() > 4) out.resize(4);
   return out;
 }

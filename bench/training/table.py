@@ -3,7 +3,8 @@
 """DepGraph's table on data that can be had offline: dense, magnitude pruning with fine-tuning, torch-pruning's magnitude with
 the same fine-tuning, and sparse training, least squares and distillation, at several reductions of multiply-accumulates.
 
-    POLLARD=build/cpu/bin/pollard table.py NAME [--speedups 2.1,2.5,8.9] [--epochs N] [--samples N] [--seed N] [--no-peer] [--amp]
+    POLLARD=build/cpu/bin/pollard table.py NAME [--speedups 2.1,2.5,8.9] [--epochs N] [--samples N] [--seed N] [--amp] [--only ours]
+                           [--strength S]
 
 Names: resnet20, resnet56, vgg19, vit, sequencer (Fashion-MNIST), lstm, bilstm (JapaneseVowels), dgcnn (points on parametric solids), gat
 (graphs of a stochastic block model). Everything has the same number of epochs. With --from FOLDER, dense is FOLDER/NAME.pth as
@@ -96,7 +97,8 @@ class Task:
             self.model.load_state_dict(torch.load(path, weights_only=True))
             self.model.float()
         common.export(self.model, x, "dense.pt2" if arguments.start else "fresh.pt2")
-        self.options = ["--optimizer", network.optimiser, "--lr", arguments.rate or network.rate, "--batch", arguments.batch or network.batch]
+        self.options = ["--optimizer", network.optimiser, "--lr", arguments.rate or network.rate, "--batch",
+                        arguments.batch or network.batch]
         if network.flip:
             self.options += ["--augment", "RandomHorizontalFlip()"]
         if network.noise:
@@ -110,10 +112,11 @@ parser.add_argument("--epochs", type=int, default=8)
 parser.add_argument("--samples", type=int, default=0)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--spec", default="")
-parser.add_argument("--no-peer", action="store_true")
+parser.add_argument("--only", choices=["ours"], help="leave out magnitude's and the peer's rows")
 parser.add_argument("--from", dest="start", type=os.path.abspath)
 parser.add_argument("--rate", type=float)
 parser.add_argument("--batch", type=int)
+parser.add_argument("--strength", type=float, default=5e-4, help="of sparse training; AdamW, which divides by the gradient's size, wants less")
 parser.add_argument("--amp", action="store_true", help="train in bf16 where autocast takes it")
 arguments = parser.parse_args()
 
@@ -146,6 +149,14 @@ def peer(task, speedup, tune, dense):
     row(label, "peer_tuned.pt2", dense)
 
 
+def magnitude(task, speedup, how, tune, dense):
+    """The usual way, by pollard and by torch-pruning."""
+    common.pollard("prune", "dense.pt2", "magnitude.pt2", *how, "--criterion", "magnitude")
+    common.pollard("finetune", "magnitude.pt2", "train.npz", "tuned.pt2", *tune)
+    row(f"{speedup}x: magnitude, fine-tuned", "tuned.pt2", dense)
+    peer(task, speedup, tune, dense)
+
+
 with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
     task = Task(arguments.name, arguments)
@@ -155,21 +166,20 @@ with tempfile.TemporaryDirectory() as folder:
     if task.built_in:
         common.pollard("init", task.built_in, "fresh.pt2", *(["--spec", task.spec] if task.spec else []), "--seed",
                        arguments.seed)
-    run = [*task.options, "--epochs", arguments.epochs, "--seed", arguments.seed, "--warmup", 0.5, "--force", *(["--amp"] if arguments.amp else [])]
+    run = [*task.options, "--epochs", arguments.epochs, "--seed", arguments.seed, "--warmup", 0.5, "--force",
+           *(["--amp"] if arguments.amp else [])]
     tune = [str(float(v) / 2) if a == "--lr" else str(v) for a, v in zip(["", *run], run)]
     if not arguments.start:
         common.pollard("train", "fresh.pt2", "train.npz", "dense.pt2", *run)
     dense = common.pollard("plan", "dense.pt2", "--ratio", 0.25)["totals"]["before"]["macs"]
     row("dense", "dense.pt2", dense)
-    common.pollard("finetune", "dense.pt2", "train.npz", "sparse.pt2", *tune, "--sparse", "group-l2=5e-4")
+    common.pollard("finetune", "dense.pt2", "train.npz", "sparse.pt2", *tune, "--sparse", f"group-l2={arguments.strength}")
     row("dense after sparse training", "sparse.pt2", dense)
     for speedup in arguments.speedups.split(","):
         how = ["--speedup", f"{speedup}x", "--force", "--max-ratio", 0.9]
-        common.pollard("prune", "dense.pt2", "magnitude.pt2", *how, "--criterion", "magnitude")
-        common.pollard("finetune", "magnitude.pt2", "train.npz", "tuned.pt2", *tune)
-        row(f"{speedup}x: magnitude, fine-tuned", "tuned.pt2", dense)
-        if not arguments.no_peer:
-            peer(task, speedup, tune, dense)
-        common.pollard("prune", "sparse.pt2", "repaired.safetensors", *how, "--calib", "calib.npz")
+        if arguments.only != "ours":
+            magnitude(task, speedup, how, tune, dense)
+        common.pollard("prune", "sparse.pt2", "repaired.safetensors", *how, "--calib", "calib.npz", "--criterion", "least-squares",
+                       "--scope", "predicted")
         common.pollard("finetune", "repaired.safetensors", "train.npz", "ours.pt2", *tune, "--distill", "sparse.pt2")
         row(f"{speedup}x: sparse, least squares, distilled", "ours.pt2", dense)

@@ -62,7 +62,7 @@ class StreamedSums final : public StoredWeights {
   std::optional<double> power_;
 };
 
-/// Bytes of one piece when `threads` go through files under a memory bound: between 1 and 16 MiB.
+/// Bytes of one piece when `threads` go through files under a memory bound: between 1 and 4 MiB.
 std::uint64_t piece_bytes(std::uint64_t memory_bytes, std::size_t threads);
 
 /// The files that this rank goes through.

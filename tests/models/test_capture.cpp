@@ -232,6 +232,15 @@ TEST(Capture, SymbolsWithoutRoomStayFixed) {
   EXPECT_EQ(lines_with(captured.program, "%x:f32[s0=2,3,4]"), 1);
 }
 
+TEST(Capture, SizesVaryAboveALeastSizeThatIsLarge) {
+  Lambda network({{"x", {batch(), Dim(32, "points", 20, std::nullopt), 4}}},
+                 [](Lambda&, const Inputs& in) -> Result { return std::get<0>(at::topk(in[0], 20, 1)); });
+  const auto captured = capture(network);
+  ASSERT_EQ(captured.program.symbols.size(), 2u);
+  EXPECT_EQ(captured.program.symbols[1].min, 20);
+  expect_same_outputs(network, captured, {at::randn({3, 45, 4})});
+}
+
 TEST(Capture, LeavesTheNetworkAsItWas) {
   Lambda network(rows_of_four(), [](Lambda& n, const Inputs& in) -> Result { return n.fc(in[0]); });
   const at::Tensor before = network.fc.weight;
