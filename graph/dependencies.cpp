@@ -165,11 +165,9 @@ void number_ties(Dependencies& d, const std::vector<std::pair<TermId, TermId>>& 
 // ---- axes and groups ------------------------------------------------------------------------------------------
 
 AxisIndex add_axis(Dependencies& d, TermId term) {
-  AxisIndex& place = d.axis_of_term[static_cast<std::size_t>(term.index)];
-  if (place >= 0) return place;
-  place = static_cast<AxisIndex>(d.axes.size());
-  d.axes.push_back({.term = term, .size = d.terms.size(term), .frozen = d.terms.freeze_of(term)});
-  return place;
+  const auto [found, fresh] = d.axis_of_term.emplace(term.index, static_cast<AxisIndex>(d.axes.size()));
+  if (fresh) d.axes.push_back({.term = term, .size = d.terms.size(term), .frozen = d.terms.freeze_of(term)});
+  return found->second;
 }
 
 void collect_axes(Dependencies& d, const Program& program) {
@@ -178,20 +176,22 @@ void collect_axes(Dependencies& d, const Program& program) {
     if (input.constant || input.kind == Input::Kind::User) continue;
     const std::vector<TermId>& dims = d[input.value].dims;
     for (std::size_t dim = 0; dim < dims.size(); ++dim)
-      d.terms.each_axis(dims[dim], [&](TermId term) {
+      for (TermId term : d.terms.axes(dims[dim])) {
         Axis& axis = d.axes[static_cast<std::size_t>(add_axis(d, term))];
         axis.stored = true;
         const Member member{.input = static_cast<std::int32_t>(i), .dim = static_cast<std::int32_t>(dim)};
         if (input.tied_to.empty() && (axis.members.empty() || axis.members.back() != member))
           axis.members.push_back(member);
-      });
+      }
   }
-  const auto add_axes = [&](TermId whole) {
-    d.terms.each_axis(whole, [&](TermId term) { add_axis(d, term); });
-  };
-  for (const ValueTerms& value : d.values) std::ranges::for_each(value.dims, add_axes);
-  for (const Monomial& monomial : d.macs) std::ranges::for_each(monomial.terms, add_axes);
-  for (const auto& [_, remembered] : d.op_terms) add_axes(remembered);
+  for (const ValueTerms& value : d.values)
+    for (TermId dim : value.dims)
+      for (TermId term : d.terms.axes(dim)) add_axis(d, term);
+  for (const Monomial& monomial : d.macs)
+    for (TermId factor : monomial.terms)
+      for (TermId term : d.terms.axes(factor)) add_axis(d, term);
+  for (const auto& [_, remembered] : d.op_terms)
+    for (TermId term : d.terms.axes(remembered)) add_axis(d, term);
 }
 
 void freeze_unread(Dependencies& d, const Program& program) {
@@ -271,8 +271,8 @@ std::string_view to_string(Role role) {
 }
 
 AxisIndex Dependencies::axis_of(TermId term) const {
-  const auto place = static_cast<std::size_t>(terms.find(term).index);
-  return place < axis_of_term.size() ? axis_of_term[place] : -1;
+  const auto found = axis_of_term.find(terms.find(term).index);
+  return found == axis_of_term.end() ? -1 : found->second;
 }
 
 Dependencies analyse(const Program& program) {
@@ -295,7 +295,6 @@ Dependencies analyse(const Program& program) {
   d.renormalisations = std::move(state.renormalisations);
   d.macs = std::move(state.macs);
   d.op_terms = std::move(state.op_terms);
-  d.axis_of_term.assign(d.terms.count(), -1);
   for (auto& [target, ops] : unknown) d.unknown.push_back({.target = target, .ops = std::move(ops)});
   collect_axes(d, program);
   for (const auto& [a, b] : tied)

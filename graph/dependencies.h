@@ -98,7 +98,7 @@ struct Dependencies {
   std::vector<UnknownOp> unknown;
   std::vector<std::int32_t> unused_inputs;                          ///< parameters no op reads
   std::map<std::pair<std::int32_t, std::string>, TermId> op_terms;  ///< e.g. (op, "groups") of a convolution
-  std::vector<AxisIndex> axis_of_term;  ///< by resolved axis term; -1, or beyond the end, where it is no axis
+  std::map<std::int32_t, AxisIndex> axis_of_term;                   ///< resolved axis term -> axis
 
   AxisIndex axis_of(TermId term) const;  ///< -1 for size 1
   const ValueTerms& operator[](ValueId id) const { return values[static_cast<std::size_t>(id.index)]; }

@@ -45,8 +45,7 @@ std::string_view to_string(FreezeWhy why) { return kFreezeTexts[static_cast<std:
 std::string_view describe(FreezeWhy why) { return kFreezeTexts[static_cast<std::size_t>(why)].sentence; }
 
 TermId Terms::make(Kind kind, std::int64_t size, std::vector<TermId> parts) {
-  nodes_.push_back({.kind = kind, .size = size, .freeze = {}, .parts = std::move(parts)});
-  forward_.emplace_back();
+  nodes_.push_back({.kind = kind, .size = size, .freeze = {}, .parts = std::move(parts), .forward = {}});
   return {static_cast<std::int32_t>(nodes_.size() - 1)};
 }
 
@@ -81,10 +80,9 @@ TermId Terms::sum(std::span<const TermId> parts) {
 }
 
 TermId Terms::find(TermId term) const {
-  const auto forward = [&](TermId t) -> TermId& { return forward_[static_cast<std::size_t>(t.index)]; };
   TermId root = term;
-  while (forward(root).index >= 0) root = forward(root);
-  while (term != root) term = std::exchange(forward(term), root);
+  while (node(root).forward.index >= 0) root = node(root).forward;
+  while (node(term).forward.index >= 0) term = std::exchange(node(term).forward, root);
   return root;
 }
 
@@ -109,21 +107,31 @@ std::vector<TermId> Terms::segments(TermId term) const {
   return out;
 }
 
+void Terms::collect_axes(TermId term, std::vector<TermId>& out) const {
+  term = find(term);
+  if (node(term).kind == Kind::Axis) {
+    if (size(term) != 1) out.push_back(term);
+    return;
+  }
+  for (TermId part : node(term).parts) collect_axes(part, out);
+}
+
 std::vector<TermId> Terms::axes(TermId term) const {
   std::vector<TermId> out;
-  each_axis(term, [&](TermId axis) { out.push_back(axis); });
+  collect_axes(term, out);
   return out;
 }
 
 void Terms::freeze(TermId term, Freeze freeze) {
-  each_axis(term, [&](TermId axis) {
+  std::vector<TermId> found;
+  collect_axes(term, found);
+  for (TermId axis : found)
     if (!node(axis).freeze) node(axis).freeze = freeze;
-  });
 }
 
 void Terms::bind(TermId axis, TermId term) {
   if (const Freeze frozen = node(axis).freeze) freeze(term, frozen);
-  forward_[static_cast<std::size_t>(axis.index)] = term;
+  node(axis).forward = term;
 }
 
 bool Terms::unfit(TermId a, TermId b, std::int32_t op) {

@@ -85,18 +85,6 @@ class Terms {
   /// Every axis of size other than 1 that the term mentions, in order, repeats included.
   std::vector<TermId> axes(TermId term) const;
 
-  /// The same, visit(axis) one by one.
-  template <class Visit>
-  void each_axis(TermId term, const Visit& visit) const {
-    term = find(term);
-    const Node& n = node(term);
-    if (n.kind != Kind::Axis) {
-      for (TermId part : n.parts) each_axis(part, visit);
-    } else if (n.size != 1) {
-      visit(term);
-    }
-  }
-
   /// Makes two terms one. False (and both frozen as Unfit) when no sum of products describes both.
   bool unify(TermId a, TermId b, std::int32_t op);
   void freeze(TermId term, Freeze freeze);
@@ -113,11 +101,13 @@ class Terms {
     std::int64_t size = 0;
     Freeze freeze;
     std::vector<TermId> parts;
+    mutable TermId forward;
   };
   const Node& node(TermId term) const { return nodes_[static_cast<std::size_t>(term.index)]; }
   Node& node(TermId term) { return nodes_[static_cast<std::size_t>(term.index)]; }
   TermId make(Kind kind, std::int64_t size, std::vector<TermId> parts);
   void flatten(TermId term, Kind kind, std::vector<TermId>& out) const;
+  void collect_axes(TermId term, std::vector<TermId>& out) const;
   void bind(TermId axis, TermId term);
   bool unify_products(TermId a, TermId b, std::int32_t op);
   bool unify_sums(TermId a, TermId b, std::int32_t op);
@@ -130,8 +120,6 @@ class Terms {
                                                           std::int32_t op);
 
   std::vector<Node> nodes_;
-  mutable std::vector<TermId>
-      forward_;  ///< what each term was bound to; apart from the nodes, since every look-up reads it
 };
 
 }  // namespace pollard::graph
