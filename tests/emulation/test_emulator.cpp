@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <vector>
 
 #include "tests/emulation/emulator.h"
@@ -127,10 +128,12 @@ bool equal(const std::vector<float>& a, const std::vector<float>& b) {
   return true;
 }
 
-/// What each way of looking must find. `values`: some schedule gives a wrong result.
+/// What each way of looking must find. `values`: some schedule gives a wrong result. No answer where chance decides: what lies
+/// past the end of an array is another allocation, which others may have written to or not.
 struct Expected {
   const char* bug;
-  bool values, address_sanitizer, races_in_a_block, races_between_blocks;
+  bool values, address_sanitizer;
+  std::optional<bool> races_in_a_block, races_between_blocks;
   std::vector<float> (*buggy)();
   std::vector<float> (*clean)();
 };
@@ -144,7 +147,7 @@ const std::vector<Expected>& bugs() {
       {"OneBuffer", true, false, true, true, run_bug<Bug::OneBuffer>, run_clean<Bug::OneBuffer>},
       {"MissedStep", true, false, true, true, run_bug<Bug::MissedStep>, run_clean<Bug::MissedStep>},
       {"PlainAdd", false, false, false, true, run_bug<Bug::PlainAdd>, run_clean<Bug::PlainAdd>},
-      {"PastTheEnd", true, true, false, false, run_bug<Bug::PastTheEnd>, run_clean<Bug::PastTheEnd>},
+      {"PastTheEnd", true, true, {}, {}, run_bug<Bug::PastTheEnd>, run_clean<Bug::PastTheEnd>},
   };
   return kBugs;
 }
@@ -171,15 +174,15 @@ TEST_P(InjectedBug, GivesWrongValuesWhereItCan) {
 
 TEST_P(InjectedBug, IsSeenByTheSanitizer) {
   const Expected& e = GetParam();
-  const bool expected = build() == Build::AddressSanitizer ? e.address_sanitizer
-                        : build() == Build::ThreadSanitizer
-                            ? (options().races_between_blocks ? e.races_between_blocks : e.races_in_a_block)
-                            : false;
+  std::optional<bool> expected = false;
+  if (build() == Build::AddressSanitizer) expected = e.address_sanitizer;
+  if (build() == Build::ThreadSanitizer)
+    expected = options().races_between_blocks ? e.races_between_blocks : e.races_in_a_block;
   const int before = sanitizer_reports();
   static_cast<void>(e.clean());
   EXPECT_EQ(sanitizer_reports(), before) << "a false alarm";
   static_cast<void>(e.buggy());
-  EXPECT_EQ(sanitizer_reports() > before, expected);
+  if (expected) EXPECT_EQ(sanitizer_reports() > before, *expected);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, InjectedBug, ::testing::ValuesIn(bugs()),
