@@ -8,19 +8,18 @@ Names: resnet50, vit_b_16, sequencer2d_s, bilstm, minilm (published sizes, fresh
 exported at batch 8, pruned by `--speedup 2x --scope local --round-to 16`, and both are exported to ONNX. In every round the
 contestants run in turn; the least median counts. Give the machine to it alone: it goes by the clock."""
 import argparse
-import json
 import os
-import subprocess
+import sys
 import tempfile
 import time
-import warnings
 
-warnings.filterwarnings("ignore")
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from torch import nn  # noqa: E402
+import numpy as np
+import torch
+from torch import nn
 
-POLLARD = os.path.abspath(os.environ.get("POLLARD", "pollard"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "training"))
+from common import pollard  # noqa: E402
+
 BATCH, TOKENS = 8, 64
 
 
@@ -65,11 +64,6 @@ def build(name):
     return Encoder(), (torch.randint(0, 30000, (BATCH, TOKENS)),)
 
 
-def pollard(*arguments):
-    line = [POLLARD, *map(str, arguments), "--json"]
-    return json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-
-
 def onnx_times(path, inputs, threads, runs):
     import onnxruntime
     options = onnxruntime.SessionOptions()
@@ -88,14 +82,15 @@ def onnx_times(path, inputs, threads, runs):
 def measure(name, arguments):
     network, inputs = build(name)
     torch.export.save(torch.export.export(network.eval(), inputs), "dense.pt2")
-    report = pollard("prune", "dense.pt2", "small.pt2", "--speedup", "2x", "--scope", "local", "--round-to", 16, "--no-verify", "--force")
+    report = pollard("prune", "dense.pt2", "small.pt2", "--speedup", "2x", "--scope", "local", "--round-to", 16, "--no-verify",
+                     "--force")
     totals = report["plan"]["totals"]
     for stem in ("dense", "small"):
         pollard("export", stem + ".pt2", stem + ".onnx", "--force")
     least = {}
     for _ in range(arguments.rounds):
-        bench = pollard("bench", "dense.pt2", "small.pt2", "--kernels", "torch,pollard", "--threads", arguments.threads, "--repeat",
-                        arguments.repeat, "--warmup", 2)
+        bench = pollard("bench", "dense.pt2", "small.pt2", "--kernels", "torch,pollard", "--repeat", arguments.repeat, "--warmup", 2,
+                        threads=arguments.threads)
         found = {(r["model"].split(".")[0], r["kernels"]): 1e3 * r["median_s"] for r in bench["results"]}
         for stem in ("dense", "small"):
             found[stem, "onnx"] = onnx_times(stem + ".onnx", inputs, arguments.threads, arguments.repeat)
