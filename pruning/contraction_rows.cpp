@@ -14,14 +14,6 @@ using Kind = Contraction::Kind;
 
 std::int64_t groups_of(const graph::Op& op) { return std::max<std::int64_t>(1, op.int_or("groups", 1)); }
 
-/// `most` of `count` indices, ascending; undefined when all stay.
-at::Tensor drawn(std::int64_t count, std::int64_t most, std::uint64_t seed) {
-  if (count <= most) return {};
-  at::Generator generator = at::detail::createCPUGenerator(seed);
-  const at::Tensor order = at::randperm(count, generator, at::TensorOptions().dtype(at::kLong));
-  return std::get<0>(order.slice(0, 0, std::max<std::int64_t>(1, most)).sort());
-}
-
 /// Samples first, channels second, positions flat.
 at::Tensor as_images(const at::Tensor& x, const at::Tensor& weight) {
   return x.dim() == weight.dim() ? x : x.unsqueeze(0);
@@ -82,12 +74,19 @@ Rows linear_rows(const at::Tensor& x, const at::Tensor& weight, const RowChoice&
     return {x.movedim(-3, 0).reshape({weight.size(0), -1, channels}),
             static_cast<double>(x.numel() / channels / weight.size(0))};
   const at::Tensor rows = counted_rows(x, choice.mask).reshape({-1, channels});
-  const at::Tensor some = drawn(rows.size(0), choice.most, choice.seed);
+  const at::Tensor some = drawn_rows(rows.size(0), choice.most, choice.seed);
   return {(some.defined() ? rows.index_select(0, some) : rows).unsqueeze(0),
           static_cast<double>(rows.size(0))};
 }
 
 }  // namespace
+
+at::Tensor drawn_rows(std::int64_t count, std::int64_t most, std::uint64_t seed) {
+  if (count <= most) return {};
+  at::Generator generator = at::detail::createCPUGenerator(seed);
+  const at::Tensor order = at::randperm(count, generator, at::TensorOptions().dtype(at::kLong));
+  return std::get<0>(order.slice(0, 0, std::max<std::int64_t>(1, most)).sort());
+}
 
 at::Tensor weight_block(const Contraction& c, const at::Tensor& weight, const graph::Op& op) {
   if (c.kind == Kind::Product) return at::ones({1, 1, weight.size(-1), 1}, at::kDouble);
@@ -111,7 +110,7 @@ Rows channel_rows(const Contraction& c, const at::Tensor& x, const at::Tensor& w
   const std::int64_t groups = groups_of(op);
   at::Tensor images = as_images(x, weight).flatten(2);  // [N, C, S]
   const auto total = static_cast<double>(images.size(0) * images.size(2));
-  const at::Tensor some = drawn(images.size(2), choice.most / images.size(0), choice.seed);
+  const at::Tensor some = drawn_rows(images.size(2), choice.most / images.size(0), choice.seed);
   if (some.defined()) images = images.index_select(2, some);
   return {images.reshape({images.size(0), groups, -1, images.size(2)})
               .permute({1, 0, 3, 2})
@@ -127,7 +126,7 @@ Rows tap_rows(const Contraction& c, const at::Tensor& x, const at::Tensor& weigh
                      groups = groups_of(op);
   at::Tensor index = patches.index;
   const auto total = static_cast<double>(samples * index.size(0));
-  const at::Tensor some = drawn(index.size(0), choice.most / samples, choice.seed);
+  const at::Tensor some = drawn_rows(index.size(0), choice.most / samples, choice.seed);
   if (some.defined()) index = index.index_select(0, some);
   const at::Tensor values = patches.padded.flatten(2).index_select(2, index.flatten());
   return {values.view({samples, groups, channels / groups, index.size(0), index.size(1)})

@@ -74,6 +74,10 @@ struct RowChoice {
   std::uint64_t seed = 0;
 };
 
+/// `most` of `count` row numbers, ascending, the same for the same three numbers; undefined when all fit. Drawn, because even
+/// steps through rows of images would see a few columns of pixels only.
+at::Tensor drawn_rows(std::int64_t count, std::int64_t most, std::uint64_t seed);
+
 /// Rows of a matrix, some of them: `values` [batch, rows, columns] of `total` rows that count.
 struct Rows {
   at::Tensor values;

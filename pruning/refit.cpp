@@ -2,11 +2,11 @@
 #include "pruning/refit.h"
 
 #include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "pruning/contractions.h"
 #include "pruning/least_squares.h"
 
 namespace pollard::pruning {
@@ -16,14 +16,6 @@ namespace {
 constexpr std::int64_t kUnfoldedElements = std::int64_t{1} << 24;
 
 at::TensorOptions whole() { return at::TensorOptions().dtype(at::kLong); }
-
-/// `most` of `count` row numbers, ascending, the same for the same two numbers; undefined when all fit. Drawn, because
-/// even steps through rows of images would see a few columns of pixels only.
-at::Tensor chosen_rows(std::int64_t count, std::int64_t most) {
-  if (count <= most) return {};
-  const at::Tensor order = at::randperm(count, at::make_generator<at::CPUGeneratorImpl>(0), whole());
-  return std::get<0>(order.slice(0, 0, std::max<std::int64_t>(1, most)).sort());
-}
 
 /// Which of a process's rows a layer is fitted on.
 struct FittedRows {
@@ -44,7 +36,7 @@ struct FittedRows {
 /// At most RefitOptions::max_rows of the rows of all processes, of which this one has `count`.
 FittedRows fitted_rows(std::int64_t count, const RefitOptions& options) {
   const SharedWork::Place place = options.work.place(count);
-  const at::Tensor chosen = chosen_rows(place.all, options.max_rows);
+  const at::Tensor chosen = drawn_rows(place.all, options.max_rows, 0);
   if (!chosen.defined()) return {.own = at::arange(count, whole()), .every = true, .place = place};
   const auto before = [&](std::int64_t row) { return chosen.lt(row).sum().item<std::int64_t>(); };
   const std::int64_t begin = before(place.first), end = before(place.first + count);
