@@ -3,11 +3,13 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <torch/library.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "kernels/cuda_operators.h"
+#include "kernels/gradients.h"
 
 // Vectors are passed between functions that are always inlined: there is no call whose ABI could change.
 #pragma GCC diagnostic ignored "-Wpsabi"
@@ -16,20 +18,23 @@ namespace pollard::kernels {
 namespace {
 
 namespace portable {
+constexpr int kRowsAtOnce = 1;
 #include "kernels/slab_rows.inc"
-}
+}  // namespace portable
 #if defined(__x86_64__)
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 namespace avx2 {
+constexpr int kRowsAtOnce = 1;
 #include "kernels/slab_rows.inc"
-}
+}  // namespace avx2
 #pragma GCC pop_options
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512vl,avx512dq,prefer-vector-width=512")
 namespace avx512 {
+constexpr int kRowsAtOnce = 4;
 #include "kernels/slab_rows.inc"
-}
+}  // namespace avx512
 #pragma GCC pop_options
 #endif
 
@@ -137,6 +142,42 @@ std::vector<std::vector<double>> slab_power_sums(const at::Tensor& weight, std::
   for (std::int64_t dim : dims)
     out.push_back(fast && dim < 2 ? (dim == 0 ? sums.rows : sums.columns) : general_sums(weight, dim, p));
   return out;
+}
+
+namespace {
+
+void check(const at::Tensor& weight, at::IntArrayRef dims, double p) {
+  const bool known = std::ranges::all_of(dims, [&](std::int64_t d) { return d >= 0 && d < weight.dim(); });
+  TORCH_CHECK_VALUE(known && p > 0, "slab_power_sums: dimensions ", dims, " of ", weight.sizes(), ", power ",
+                    p);
+}
+
+std::vector<at::Tensor> by_operator(const at::Tensor& weight, at::IntArrayRef dims, double p) {
+  check(weight, dims, p);
+  const auto options = weight.options().dtype(at::kDouble);
+  std::vector<at::Tensor> out;
+  if (weight.is_meta()) {
+    for (std::int64_t d : dims) out.push_back(at::empty({weight.size(d)}, options));
+    return out;
+  }
+  if (follows_gradients(weight)) return slab_power_sums_by_aten(weight, dims, p);
+  for (const std::vector<double>& sums : slab_power_sums(weight, {dims.data(), dims.size()}, p))
+    out.push_back(at::tensor(sums, at::kDouble).to(weight.device()));
+  return out;
+}
+
+}  // namespace
+
+std::vector<at::Tensor> slab_power_sums_by_aten(const at::Tensor& weight, at::IntArrayRef dims, double p) {
+  check(weight, dims, p);
+  const at::Tensor powers = weight.to(at::kDouble).abs().pow(p);
+  std::vector<at::Tensor> out;
+  for (std::int64_t d : dims) out.push_back(powers.movedim(d, 0).reshape({weight.size(d), -1}).sum(1));
+  return out;
+}
+
+TORCH_LIBRARY_FRAGMENT(pollard, library) {
+  library.def("slab_power_sums(Tensor weight, int[] dims, float p) -> Tensor[]", by_operator);
 }
 
 }  // namespace pollard::kernels

@@ -3,12 +3,15 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <torch/library.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 
 #include "kernels/cuda_operators.h"
+#include "kernels/gradients.h"
 
 namespace pollard::kernels {
 namespace {
@@ -131,6 +134,52 @@ void slice_gather_into(const at::Tensor& source,
                        else
                          copy_runs(from + rows[static_cast<std::size_t>(r)], runs, to + r * row_bytes);
                    });
+}
+
+namespace {
+
+/// The indices of every dimension, checked.
+std::map<std::int64_t, std::vector<std::int64_t>> kept_indices(const at::Tensor& tensor, at::IntArrayRef dims,
+                                                               at::TensorList kept) {
+  TORCH_CHECK_VALUE(dims.size() == kept.size(), "slice_gather: ", dims.size(), " dimensions, ", kept.size(),
+                    " lists of indices");
+  std::map<std::int64_t, std::vector<std::int64_t>> out;
+  for (std::size_t k = 0; k < dims.size(); ++k) {
+    const at::Tensor& t = kept[k];
+    TORCH_CHECK_VALUE(
+        dims[k] >= 0 && dims[k] < tensor.dim() && t.dim() == 1 && t.is_cpu() && t.scalar_type() == at::kLong,
+        "slice_gather: indices ", t.sizes(), " along dimension ", dims[k], " of ", tensor.sizes());
+    const at::Tensor row = t.contiguous();
+    std::vector<std::int64_t> indices(row.const_data_ptr<std::int64_t>(),
+                                      row.const_data_ptr<std::int64_t>() + row.numel());
+    const bool ascend = std::ranges::adjacent_find(indices, std::greater_equal<>()) == indices.end();
+    const bool exist = indices.empty() || (indices.front() >= 0 && indices.back() < tensor.size(dims[k]));
+    TORCH_CHECK_VALUE(ascend && exist, "slice_gather: indices do not ascend within dimension ", dims[k],
+                      " of ", tensor.sizes());
+    TORCH_CHECK_VALUE(out.emplace(dims[k], std::move(indices)).second, "slice_gather: dimension ", dims[k],
+                      " twice");
+  }
+  return out;
+}
+
+at::Tensor by_operator(const at::Tensor& tensor, at::IntArrayRef dims, at::TensorList kept) {
+  const auto indices = kept_indices(tensor, dims, kept);
+  if (follows_gradients(tensor)) return slice_gather_by_aten(tensor, dims, kept);
+  if (indices.empty()) return tensor.clone();
+  BlockMemory memory;
+  return slice_gather(tensor, indices, memory);
+}
+
+}  // namespace
+
+at::Tensor slice_gather_by_aten(const at::Tensor& tensor, at::IntArrayRef dims, at::TensorList kept) {
+  at::Tensor out = tensor;
+  for (std::size_t k = 0; k < dims.size(); ++k) out = out.index_select(dims[k], kept[k].to(tensor.device()));
+  return out;
+}
+
+TORCH_LIBRARY_FRAGMENT(pollard, library) {
+  library.def("slice_gather(Tensor tensor, int[] dims, Tensor[] kept) -> Tensor", by_operator);
 }
 
 }  // namespace pollard::kernels

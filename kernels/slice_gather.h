@@ -21,4 +21,13 @@ at::Tensor slice_gather(const at::Tensor& tensor,
 void slice_gather_into(const at::Tensor& tensor,
                        const std::map<std::int64_t, std::vector<std::int64_t>>& kept, char* out);
 
+/// The same as an operator of the dispatcher, kept[k] (int64, ascending, on a CPU) along dims[k]; with gradients in ATen's
+/// index_select:
+///
+///     pollard::slice_gather(Tensor tensor, int[] dims, Tensor[] kept) -> Tensor
+///
+/// It has no row in the op table: it makes a network's weights smaller before the network runs and never stands in one.
+/// Dimensions or indices that do not exist, or indices that do not ascend: ValueError.
+at::Tensor slice_gather_by_aten(const at::Tensor& tensor, at::IntArrayRef dims, at::TensorList kept);
+
 }  // namespace pollard::kernels

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Times pollard's CPU kernels against what LibTorch dispatches to.
 //   pollard_kernel_times THREADS REPEAT             Markdown tables of medians and ratios, kernel by kernel
-//   pollard_kernel_times THREADS REPEAT NAME...     some of them: lstm, gru, linear, mlstm, focused, masked, cascaded, monarch
+//   pollard_kernel_times THREADS REPEAT NAME...     some of them: lstm, gru, linear, mlstm, focused, masked, cascaded, monarch,
+//                                                 memory
 //   pollard_kernel_times THREADS REPEAT FILE...     one JSON line a network: the executor, plain and lowered
 // The two sides of a row run in turn in one process, so that a slow moment of the machine hits both.
 #include <ATen/ATen.h>
@@ -16,8 +17,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "graph/error.h"
@@ -29,6 +32,8 @@
 #include "kernels/packed_ops.h"
 #include "kernels/recurrent/layer.h"
 #include "kernels/recurrent/mlstm.h"
+#include "kernels/slab_sums.h"
+#include "kernels/slice_gather.h"
 #include "models/model.h"
 
 namespace {
@@ -307,6 +312,58 @@ void time_monarch(int repeat) {
     }
 }
 
+/// Sums and slices of weights against copying as large a tensor into memory that was touched before: bytes read and written
+/// in a second. A slice of scattered columns reads whole cache lines of what it leaves out, so all of the source counts.
+void time_memory(int repeat) {
+  std::printf(
+      "\n| weight | type | what | MB | ms | GB/s | copying GB/s | share "
+      "|\n|---|---|---|---|---|---|---|---|\n");
+  const auto print = [&](const at::Tensor& w, const char* what, std::int64_t bytes, const Body& body) {
+    const at::Tensor copy = at::zeros_like(w);
+    const double all = 2.0 * static_cast<double>(w.nbytes()), moved = static_cast<double>(bytes);
+    std::vector<double> t, o;
+    static_cast<void>(body());
+    for (int i = 0; i < repeat; ++i) {
+      t.push_back(seconds([&] { return at::Tensor(copy).copy_(w); }));
+      o.push_back(seconds(body));
+    }
+    const double theirs = 1e-9 * all / median(t), ours = 1e-9 * moved / median(o);
+    std::string shape;
+    for (const std::int64_t size : w.sizes()) shape += (shape.empty() ? "" : " x ") + std::to_string(size);
+    std::printf("| %s | %s | %s | %.1f | %.3f | %.1f | %.1f | **%.0f %%** |\n", shape.c_str(),
+                c10::toString(w.scalar_type()), what, 1e-6 * moved, 1e3 * median(o), ours, theirs,
+                100 * ours / theirs);
+  };
+  const std::vector<std::pair<std::vector<std::int64_t>, at::ScalarType>> weights{
+      {{4096, 4096}, at::kFloat},
+      {{4096, 4096}, at::kBFloat16},
+      {{512, 512, 3, 3}, at::kFloat},
+      {{3072, 768}, at::kFloat}};
+  for (const auto& [shape, type] : weights) {
+    const at::Tensor w = at::randn(shape).to(type), out = at::zeros_like(w);
+    const auto bytes = static_cast<std::int64_t>(w.nbytes());
+    const auto sums = [&](std::vector<std::int64_t> dims) {
+      return [&w, dims] {
+        static_cast<void>(kernels::slab_power_sums(w, dims, 2));
+        return at::Tensor();
+      };
+    };
+    print(w, "squares by row", bytes, sums({0}));
+    print(w, "by row and column", bytes, sums({0, 1}));
+    for (const std::int64_t dim : {0, 1}) {
+      const at::Tensor half =
+          std::get<0>(at::randperm(w.size(dim), at::kLong).slice(0, 0, w.size(dim) / 2).sort());
+      const std::int64_t* const first = half.const_data_ptr<std::int64_t>();
+      const std::map<std::int64_t, std::vector<std::int64_t>> kept{{dim, {first, first + half.numel()}}};
+      print(w, dim == 0 ? "half of the rows" : "half of the columns", dim == 0 ? bytes : bytes + bytes / 2,
+            [&] {
+              kernels::slice_gather_into(w, kept, static_cast<char*>(out.data_ptr()));
+              return out;
+            });
+    }
+  }
+}
+
 struct Table {
   std::string_view name;
   void (*print)(int repeat);
@@ -318,7 +375,8 @@ constexpr Table kTables[] = {{"lstm", [](int repeat) { time_layers(kernels::Cell
                              {"focused", time_focused},
                              {"masked", time_masked},
                              {"cascaded", time_cascaded},
-                             {"monarch", time_monarch}};
+                             {"monarch", time_monarch},
+                             {"memory", time_memory}};
 
 void time_network(const std::string& path, int repeat) {
   const models::Model model = models::load(path);

@@ -50,15 +50,21 @@ namespace {
 
 /// A head's keys and values have to stay in a core's cache.
 constexpr std::int64_t kMostFloats = std::int64_t{1} << 18;
+/// Queries that pay for putting a head's keys and values in order.
+constexpr std::int64_t kFewestQueries = 4;
 
-void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& gate) {
+using Gate = std::optional<at::Tensor>;
+
+void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Gate& gate) {
   const bool heads = q.dim() == 4 && k.dim() == 4 && v.dim() == 4 &&
                      q.sizes().slice(0, 2) == k.sizes().slice(0, 2) &&
                      k.sizes().slice(0, 3) == v.sizes().slice(0, 3) && q.size(3) == k.size(3);
-  TORCH_CHECK_VALUE(heads && (gate.sizes() == q.sizes().slice(1, 1) || gate.sizes() == q.sizes().slice(0, 2)),
+  const bool fits =
+      !gate || (heads && (gate->sizes() == q.sizes().slice(1, 1) || gate->sizes() == q.sizes().slice(0, 2)));
+  TORCH_CHECK_VALUE(heads && fits,
                     "masked_attention: query [B, heads, L, E], key [B, heads, S, E], value [B, heads, S, D], "
                     "gate [heads] or [B, heads], got ",
-                    q.sizes(), k.sizes(), v.sizes(), gate.sizes());
+                    q.sizes(), k.sizes(), v.sizes(), gate ? gate->sizes() : at::IntArrayRef());
 }
 
 /// Those rows of [B, heads, ..] read as [B heads, ..] whose gate is open, as the heads of one batch.
@@ -83,15 +89,17 @@ at::Tensor of_open_heads(const at::Tensor& q, const at::Tensor& k, const at::Ten
 
 // In one kernel ------------------------------------------------------------------------------------------------
 
-bool fits_kernel(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& gate,
+bool fits_kernel(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Gate& gate,
                  const MaskedOptions& o) {
   const auto here = [&](const at::Tensor& t) { return t.device() == q.device(); };
   const auto plain = [&](const at::Tensor& t) { return here(t) && t.scalar_type() == at::kFloat; };
   const bool mask = !o.mask || (o.mask->dim() >= 2 && here(*o.mask) &&
                                 (o.mask->scalar_type() == at::kBool || plain(*o.mask)));
-  const bool size = q.is_cpu() ? k.size(2) * (k.size(3) + v.size(3)) <= kMostFloats
-                               : q.is_cuda() && v.size(3) <= cuda::kWidestMasked;
-  return mask && plain(q) && plain(k) && plain(v) && plain(gate) && q.numel() > 0 && v.numel() > 0 && size;
+  const bool size = q.is_cpu()
+                        ? q.size(2) >= kFewestQueries && k.size(2) * (k.size(3) + v.size(3)) <= kMostFloats
+                        : q.is_cuda() && v.size(3) <= cuda::kWidestMasked;
+  return mask && plain(q) && plain(k) && plain(v) && (!gate || plain(*gate)) && q.numel() > 0 &&
+         v.numel() > 0 && size;
 }
 
 at::Tensor rows_contiguous(const at::Tensor& t) { return t.stride(-1) == 1 ? t : t.contiguous(); }
@@ -112,10 +120,11 @@ at::Tensor added(const at::Tensor& mask, const at::Tensor& q, const at::Tensor& 
 }
 
 at::Tensor run_fused(const Kernel& kernel, const at::Tensor& q_given, const at::Tensor& k_given,
-                     const at::Tensor& v_given, const at::Tensor& gate, const MaskedOptions& o) {
+                     const at::Tensor& v_given, const Gate& gate, const MaskedOptions& o) {
   const at::Tensor q = rows_contiguous(q_given), k = rows_contiguous(k_given), v = rows_contiguous(v_given);
   const std::int64_t batch = q.size(0), heads = q.size(1), queries = q.size(2), d = q.size(3), e = v.size(3);
-  const at::Tensor gates = gate.expand({batch, heads}).contiguous(),
+  const at::Tensor gates =
+                       (gate ? *gate : at::ones({heads}, q.options())).expand({batch, heads}).contiguous(),
                    mask = o.mask ? added(*o.mask, q, k) : at::Tensor();
   const double scale = o.scale.value_or(1 / std::sqrt(static_cast<double>(d)));
   if (q.is_cuda()) return cuda::masked_attention(q, k, v, gates, mask, scale, o.causal);
@@ -151,7 +160,7 @@ at::Tensor run_fused(const Kernel& kernel, const at::Tensor& q_given, const at::
 }
 
 at::Tensor by_operator(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                       const at::Tensor& gate, const std::optional<at::Tensor>& mask, bool causal,
+                       const Gate& gate, const std::optional<at::Tensor>& mask, bool causal,
                        std::optional<double> scale) {
   return masked_attention(query, key, value, gate, {mask, causal, scale});
 }
@@ -159,34 +168,36 @@ at::Tensor by_operator(const at::Tensor& query, const at::Tensor& key, const at:
 }  // namespace
 
 at::Tensor masked_attention_by_aten(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                    const at::Tensor& gate, const MaskedOptions& o) {
+                                    const std::optional<at::Tensor>& gate, const MaskedOptions& o) {
   check(q, k, v, gate);
-  return at::scaled_dot_product_attention(q, k, v, o.mask, 0.0, o.causal, o.scale)
-      .mul(gate.unsqueeze(-1).unsqueeze(-1));
+  const at::Tensor y = at::scaled_dot_product_attention(q, k, v, o.mask, 0.0, o.causal, o.scale);
+  return gate ? y.mul(gate->unsqueeze(-1).unsqueeze(-1)) : y;
 }
 
 at::Tensor masked_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            const at::Tensor& gate, const MaskedOptions& o) {
+                            const std::optional<at::Tensor>& gate, const MaskedOptions& o) {
   check(q, k, v, gate);
   if (q.is_meta()) return at::empty({q.size(0), q.size(1), q.size(2), v.size(3)}, v.options());
-  for (const at::Tensor& t : {q, k, v, gate})
-    if (follows_gradients(t)) return masked_attention_by_aten(q, k, v, gate, o);
+  for (const std::optional<at::Tensor>& t : {Gate(q), Gate(k), Gate(v), gate, o.mask})
+    if (t && follows_gradients(*t)) return masked_attention_by_aten(q, k, v, gate, o);
   if (fits_kernel(q, k, v, gate, o)) return run_fused(best_kernel(), q, k, v, gate, o);
-  const at::Tensor gates = gate.expand({q.size(0), q.size(1)}).flatten();
+  if (!gate) return masked_attention_by_aten(q, k, v, gate, o);
+  const at::Tensor gates = gate->expand({q.size(0), q.size(1)}).flatten();
   const at::Tensor open = gates.nonzero().squeeze(1);
   return open.numel() == gates.numel() ? masked_attention_by_aten(q, k, v, gate, o)
                                        : of_open_heads(q, k, v, gates, open, o);
 }
 
 at::Tensor masked_attention_with(const char* name, const at::Tensor& q, const at::Tensor& k,
-                                 const at::Tensor& v, const at::Tensor& gate, const MaskedOptions& o) {
+                                 const at::Tensor& v, const std::optional<at::Tensor>& gate,
+                                 const MaskedOptions& o) {
   check(q, k, v, gate);
   return run_fused(kernel_of(name), q, k, v, gate, o);
 }
 
 TORCH_LIBRARY_FRAGMENT(pollard, library) {
   library.def(
-      "masked_attention(Tensor query, Tensor key, Tensor value, Tensor gate, Tensor? attn_mask=None, bool "
+      "masked_attention(Tensor query, Tensor key, Tensor value, Tensor? gate, Tensor? attn_mask=None, bool "
       "is_causal=False, float? scale=None) -> Tensor",
       by_operator);
 }

@@ -187,14 +187,16 @@ void write_masked_attention(Writer& w, const Op& op) {
   args.push_back({"dropout_p", 0.0});
   given("is_causal", false);
   given("scale", Arg());
+  const auto gate = op.tensor("gate");
+  if (!gate) return w.finish("aten.scaled_dot_product_attention.default", std::move(args));
   const ValueId y = w.emit("aten.scaled_dot_product_attention.default", std::move(args), std::move(shape));
-  ValueId gate = *op.tensor("gate");
+  ValueId each = *gate;
   for (int k = 0; k < 2; ++k) {
-    Shape longer = w.shape(gate);
+    Shape longer = w.shape(each);
     longer.push_back(fixed(1));
-    gate = w.emit("aten.unsqueeze.default", {{"self", gate}, {"dim", kLast}}, std::move(longer));
+    each = w.emit("aten.unsqueeze.default", {{"self", each}, {"dim", kLast}}, std::move(longer));
   }
-  w.finish("aten.mul.Tensor", {{"self", y}, {"other", gate}});
+  w.finish("aten.mul.Tensor", {{"self", y}, {"other", each}});
 }
 
 void write_cascaded_attention(Writer& w, const Op& op) {

@@ -5,6 +5,8 @@
 #include <array>
 
 #include "graph/error.h"
+#include "kernels/lowering/attention.h"
+#include "kernels/lowering/monarch.h"
 #include "kernels/lowering/state.h"
 
 namespace pollard::kernels {
@@ -58,6 +60,8 @@ std::span<const LoweringRule> lowering_rules() {
       {"gelu", "GELU written out in elementary ops becomes one op", recognise_gelu, true},
       {"pack-convolutions", "convolutions run in oneDNN on weights packed once", pack_convolutions},
       {"pack-linears", "linear layers run in oneDNN on weights packed once", pack_linears},
+      {"pack-monarchs", "products with Monarch matrices run in one kernel on factors packed once",
+       pack_monarchs, false, true},
       {"pack-lstms", "LSTM layers run in pollard's own kernel on weights packed once", pack_lstms, true,
        true},
       {"pack-grus", "GRU layers run in pollard's own kernel on weights packed once", pack_grus, true, true},
@@ -65,6 +69,9 @@ std::span<const LoweringRule> lowering_rules() {
        true, true},
       {"fuse-mlstms", "the mLSTM's parallel form runs in one kernel that stores no scores", fuse_mlstms,
        true},
+      {"fuse-attention",
+       "scaled dot-product attention runs in one kernel that reads every head where it lies", fuse_attention,
+       false, true},
       {"fuse-focused-attention", "focused linear attention runs in one kernel, focusing map included",
        fuse_focused_attention, true, true},
       {"fuse-activations", "activations are computed where the layer before writes its result",

@@ -386,7 +386,7 @@ TEST(AttentionOperators, AreWrittenOutForExporters) {
                  {"value", masked.weight("v", at::randn({2, 3, 5, 6}))},
                  {"gate", masked.weight("gate", at::tensor({0.0, 1.0, 0.5}, at::kFloat))}},
                 {2, 3, 7, 6});
-  EXPECT_TRUE(all_aten(masked.lowered({})));
+  EXPECT_TRUE(all_aten(masked.lowered({"fuse-attention"})));
 
   const Cascade c;
   OneOperator cascaded({3, 12, 4, 5});
@@ -414,6 +414,39 @@ TEST(AttentionOperators, ForACudaDeviceFocusedAttentionIsFoundAndWhatHasAKernelS
   const Lowered kept = lower(one.b.program, one.weights, {.device = at::kCUDA});
   EXPECT_EQ(targets(kept), Targets{"pollard.focused_linear_attention.default"});
   EXPECT_TRUE(kept.applied.empty());
+}
+
+/// With every argument, and without a gate the operator is attention itself.
+TEST(AttentionOperators, AttentionRunsInOneCall) {
+  for (const bool causal : {false, true})
+    for (const bool masked : {false, true}) {
+      if (causal && masked) continue;
+      OneOperator one({2, 3, 7, 4});
+      one.finish("aten.scaled_dot_product_attention.default",
+                 {{"query", one.x},
+                  {"key", one.weight("k", at::randn({2, 3, 7, 4}))},
+                  {"value", one.weight("v", at::randn({2, 3, 7, 6}))},
+                  {"attn_mask", masked ? one.weight("mask", at::randn({7, 7})) : Arg()},
+                  {"dropout_p", 0.0},
+                  {"is_causal", causal},
+                  {"scale", masked ? Arg(0.3) : Arg()}},
+                 {2, 3, 7, 6});
+      const Lowered fused = one.lowered({});
+      ASSERT_EQ(targets(fused), Targets{"pollard.masked_attention.default"});
+      const Lowered again = lower(fused.program, fused.weights, {.without = {"fuse-attention"}});
+      EXPECT_EQ(targets(again), Targets{"aten.scaled_dot_product_attention.default"});
+    }
+}
+
+TEST(AttentionOperators, AttentionOfGroupedHeadsStays) {
+  OneOperator one({2, 4, 7, 4});
+  one.finish("aten.scaled_dot_product_attention.default",
+             {{"query", one.x},
+              {"key", one.weight("k", at::randn({2, 2, 7, 4}))},
+              {"value", one.weight("v", at::randn({2, 2, 7, 6}))},
+              {"enable_gqa", true}},
+             {2, 4, 7, 6});
+  EXPECT_EQ(targets(one.lowered({})), Targets{"aten.scaled_dot_product_attention.default"});
 }
 
 /// The networks divide by softplus(scale), a constant of a lowered program.

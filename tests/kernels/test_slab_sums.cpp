@@ -2,6 +2,8 @@
 #include "kernels/slab_sums.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <gtest/gtest.h>
 
 namespace pollard::kernels {
@@ -47,6 +49,46 @@ TEST(SlabSums, AnInfinityOrNaNStaysOne) {
       const at::Tensor w = at::full({1, 32}, odd, at::kFloat).to(type);
       EXPECT_FALSE(std::isfinite(slab_power_sums(w, dims, 2)[0][0])) << type;
     }
+}
+
+std::vector<at::Tensor> by_operator(const at::Tensor& weight, at::IntArrayRef dims, double p) {
+  using Signature = std::vector<at::Tensor>(const at::Tensor&, at::IntArrayRef, double);
+  static const auto op =
+      c10::Dispatcher::singleton().findSchemaOrThrow("pollard::slab_power_sums", "").typed<Signature>();
+  return op.call(weight, dims, p);
+}
+
+TEST(SlabSums, AreAnOperator) {
+  for (const std::int64_t n : {1, 7, 33, 95})
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kDouble})
+      for (const double p : {1.0, 2.0, 3.0}) {
+        const at::Tensor w = at::randn({n, n + 2, 3}).to(type);
+        const auto got = by_operator(w, {1, 0, 2}, p), want = slab_power_sums_by_aten(w, {1, 0, 2}, p);
+        for (std::size_t k = 0; k < got.size(); ++k)
+          EXPECT_TRUE(at::allclose(got[k], want[k], 1e-13, 0)) << type << n << p << k;
+        const auto form = by_operator(w.to(at::kMeta), {1, 0}, p);
+        EXPECT_EQ(form.at(0).sizes(), at::IntArrayRef({n + 2}));
+        EXPECT_EQ(form.at(1).scalar_type(), at::kDouble);
+      }
+  EXPECT_ANY_THROW(by_operator(at::ones({2, 3}), {2}, 1));
+  EXPECT_ANY_THROW(by_operator(at::ones({2, 3}), {0}, 0));
+}
+
+TEST(SlabSums, TheOperatorFollowsGradients) {
+  const at::Tensor w = at::randn({3, 4}).requires_grad_();
+  by_operator(w, {0}, 2)[0].sum().backward();
+  EXPECT_TRUE(at::allclose(w.grad(), w.detach() * 2));
+}
+
+TEST(SlabSums, AreTheSameBitForBitOnAnyNumberOfThreads) {
+  const int before = at::get_num_threads();
+  const at::Tensor w = at::randn({1030, 515});
+  const std::int64_t dims[] = {0, 1};
+  at::set_num_threads(1);
+  const auto alone = slab_power_sums(w, dims, 2);
+  at::set_num_threads(3);
+  EXPECT_EQ(slab_power_sums(w, dims, 2), alone);
+  at::set_num_threads(before);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ATen/ATen.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <gtest/gtest.h>
 
 #include "kernels/slice_gather.h"
@@ -45,6 +46,38 @@ TEST(SliceGather, ScatteredColumnsOfRowsOfAnyLength) {
 TEST(SliceGather, KeepsNothingOfAnEmptyChoice) {
   BlockMemory memory;
   EXPECT_EQ(slice_gather(at::ones({3, 2}), {{0, {}}}, memory).sizes(), (std::vector<std::int64_t>{0, 2}));
+}
+
+at::Tensor by_operator(const at::Tensor& tensor, at::IntArrayRef dims, at::TensorList kept) {
+  using Signature = at::Tensor(const at::Tensor&, at::IntArrayRef, at::TensorList);
+  static const auto op =
+      c10::Dispatcher::singleton().findSchemaOrThrow("pollard::slice_gather", "").typed<Signature>();
+  return op.call(tensor, dims, kept);
+}
+
+TEST(SliceGather, IsAnOperator) {
+  for (const std::int64_t n : {1, 7, 33, 95})
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kDouble, at::kLong}) {
+      const at::Tensor x = at::randint(0, 100, {n, 5, n + 2}).to(type);
+      const std::vector<at::Tensor> kept{at::arange(0, n, 2), at::arange(1, n + 2, 3)};
+      const at::Tensor got = by_operator(x, {0, 2}, kept);
+      EXPECT_TRUE(at::equal(got, slice_gather_by_aten(x, {0, 2}, kept))) << type << n;
+      EXPECT_EQ(by_operator(x.to(at::kMeta), {0, 2}, kept).sizes(), got.sizes());
+      EXPECT_TRUE(at::equal(by_operator(x, {}, {}), x));
+    }
+}
+
+TEST(SliceGather, TheOperatorRefusesWhatDoesNotExistAndFollowsGradients) {
+  const at::Tensor x = at::randn({3, 4}).requires_grad_();
+  const auto indices = [](std::vector<std::int64_t> list) { return at::tensor(list, at::kLong); };
+  EXPECT_ANY_THROW(by_operator(x, {2}, {indices({0})}));
+  EXPECT_ANY_THROW(by_operator(x, {1}, {indices({0, 4})}));
+  EXPECT_ANY_THROW(by_operator(x, {1}, {indices({-1, 2})}));
+  EXPECT_ANY_THROW(by_operator(x, {1}, {indices({2, 1})}));
+  EXPECT_ANY_THROW(by_operator(x, {1, 1}, {indices({1}), indices({2})}));
+  EXPECT_ANY_THROW(by_operator(x, {1}, {}));
+  by_operator(x, {1}, {indices({1, 3})}).sum().backward();
+  EXPECT_TRUE(at::equal(x.grad().sum(0), at::tensor({0.0, 3.0, 0.0, 3.0}, at::kFloat)));
 }
 
 TEST(BlockMemory, TensorsDoNotOverlapAndOutliveTheMemory) {

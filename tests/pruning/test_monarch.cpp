@@ -3,9 +3,11 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "graph/cost.h"
+#include "kernels/lowering/lowering.h"
 #include "models/golden_fill.h"
 #include "models/layers/monarch.h"
 #include "models/registry.h"
@@ -109,6 +111,17 @@ TEST(Monarch, ReportsSizesAndErrors) {
   }
   EXPECT_EQ(parameters(model) - parameters(monarch), saved);
   EXPECT_GT(report.output_change, 0);
+}
+
+TEST(Monarch, LoweredEveryProductRunsInOneCall) {
+  models::Model model = small_bert();
+  const MonarchReport report = to_monarch(model, {.blocks = 2, .keep = 0.6});
+  const kernels::Lowered lowered = kernels::lower(model.program, model.weights);
+  EXPECT_EQ(std::ranges::count(lowered.program.ops, "pollard.packed_monarch.default", &graph::Op::target),
+            std::ssize(report.layers));
+  const at::Tensor want = kernels::Executor(model.program).run(model.weights, model.sample_inputs).at(0),
+                   got = kernels::Executor(lowered.program).run(lowered.weights, model.sample_inputs).at(0);
+  EXPECT_LE((got - want).abs().max().item<double>(), 1e-5 * want.abs().max().item<double>());
 }
 
 TEST(Monarch, WhatCannotBeReplacedStaysDense) {

@@ -195,7 +195,8 @@ TEST_P(OperatorPruning, WhatIsWrittenOutIsTheSameProofAndGoesToOnnx) {
   const kernels::Lowered plain =
       kernels::lower(model.program, model.weights,
                      {.without = {"constants", "pack-linears", "pack-lstms", "pack-grus", "pack-convolutions",
-                                  "fuse-mlstms", "fuse-focused-attention", "channels-last"}});
+                                  "pack-monarchs", "fuse-mlstms", "fuse-attention", "fuse-focused-attention",
+                                  "channels-last"}});
   written.program = plain.program;
   written.weights = plain.weights;
   const graph::Dependencies a = graph::analyse(model.program), b = graph::analyse(written.program);
