@@ -11,6 +11,10 @@
 #include "kernels/cuda_operators.h"
 #include "kernels/gradients.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 // Vectors are passed between functions that are always inlined: there is no call whose ABI could change.
 #pragma GCC diagnostic ignored "-Wpsabi"
 
@@ -33,13 +37,16 @@ constexpr int kRowsAtOnce = 1;
 #pragma GCC target("avx512f,avx512vl,avx512dq,prefer-vector-width=512")
 namespace avx512 {
 constexpr int kRowsAtOnce = 4;
+#define POLLARD_CONVERTS_EIGHT
 #include "kernels/slab_rows.inc"
+#undef POLLARD_CONVERTS_EIGHT
 }  // namespace avx512
 #pragma GCC pop_options
 #endif
 
 // Row blocks are cut by size alone, never by thread count: their partial sums are added in block order.
 constexpr std::int64_t kBlockElements = std::int64_t{1} << 18;
+constexpr std::int64_t kPartialSums = std::int64_t{1} << 16;
 
 struct Sums {
   std::vector<double> rows, columns;
@@ -58,10 +65,10 @@ SumRows<T> rows_summer(bool squares) {
 }
 
 /// Folds a row of [columns, inner] sums over inner.
-void add_columns(const std::vector<double>& elements, std::int64_t inner, std::vector<double>& columns) {
-  for (std::size_t c = 0; c < columns.size(); ++c)
-    for (std::int64_t k = 0; k < inner; ++k)
-      columns[c] += elements[c * static_cast<std::size_t>(inner) + static_cast<std::size_t>(k)];
+void add_columns(std::span<const double> elements, std::int64_t inner, std::vector<double>& columns) {
+  const double* from = elements.data();
+  for (double& column : columns)
+    for (std::int64_t k = 0; k < inner; ++k) column += *from++;
 }
 
 template <class T>
@@ -70,23 +77,28 @@ Sums sum_rows_and_columns(const at::Tensor& weight, bool want_columns, bool squa
                      length = weight.numel() / rows;
   const std::int64_t block = std::max<std::int64_t>(1, kBlockElements / std::max<std::int64_t>(1, length));
   const std::int64_t blocks = (rows + block - 1) / block;
+  // Partial sums of some blocks at a time: memory for those of all would be new pages with every call.
+  const std::int64_t some = std::max<std::int64_t>(4 * at::get_num_threads(), kPartialSums / length),
+                     at_once = want_columns ? std::min(blocks, some) : blocks;
   Sums sums{.rows = std::vector<double>(static_cast<std::size_t>(rows)), .columns = {}};
-  std::vector<std::vector<double>> partial(static_cast<std::size_t>(want_columns ? blocks : 0));
+  if (want_columns) sums.columns.assign(static_cast<std::size_t>(columns), 0.0);
+  std::vector<double> partial(static_cast<std::size_t>(want_columns ? at_once * length : 0));
   const T* data = weight.const_data_ptr<T>();
   const SumRows<T> sum_rows = rows_summer<T>(squares);
-  at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t b = begin; b < end; ++b) {
-      const std::int64_t first = b * block, count = std::min(block, rows - first);
-      double* elements = nullptr;
-      if (want_columns) {
-        partial[static_cast<std::size_t>(b)].assign(static_cast<std::size_t>(length), 0.0);
-        elements = partial[static_cast<std::size_t>(b)].data();
+  for (std::int64_t from = 0; from < blocks; from += at_once) {
+    const std::int64_t count = std::min(at_once, blocks - from);
+    std::ranges::fill(partial, 0.0);
+    at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t b = begin; b < end; ++b) {
+        const std::int64_t first = (from + b) * block;
+        sum_rows(data + first * length, std::min(block, rows - first), length, sums.rows.data() + first,
+                 want_columns ? partial.data() + b * length : nullptr);
       }
-      sum_rows(data + first * length, count, length, sums.rows.data() + first, elements);
-    }
-  });
-  if (want_columns) sums.columns.assign(static_cast<std::size_t>(columns), 0.0);
-  for (const std::vector<double>& part : partial) add_columns(part, length / columns, sums.columns);
+    });
+    for (std::int64_t b = 0; b < count && want_columns; ++b)
+      add_columns(std::span(partial).subspan(static_cast<std::size_t>(b * length)), length / columns,
+                  sums.columns);
+  }
   return sums;
 }
 

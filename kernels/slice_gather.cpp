@@ -6,12 +6,17 @@
 #include <torch/library.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <functional>
 
 #include "kernels/cuda_operators.h"
 #include "kernels/gradients.h"
+
+#if defined(__x86_64__) && !defined(__clang__)
+#include <immintrin.h>
+#endif
 
 namespace pollard::kernels {
 namespace {
@@ -53,18 +58,72 @@ std::vector<Run> runs_of(const std::vector<std::int64_t>& indices, std::int64_t 
   return runs;
 }
 
+/// What is kept of a row: indices, and for units of 2 and 4 bytes which of those in every 64 bytes of the row.
+struct Kept {
+  const std::vector<std::int64_t>& indices;
+  std::vector<std::uint32_t> masks;
+};
+
 /// Rows whose runs are short: unit by unit, units of a size the compiler knows (Zen 5: scalar copies beat hardware
 /// gathers).
 template <std::size_t Bytes>
-void copy_units(const char* row, const std::vector<std::int64_t>& indices, char* out) {
-  for (std::int64_t index : indices) {
+void copy_units(const char* row, const Kept& kept, char* out) {
+  for (std::int64_t index : kept.indices) {
     std::memcpy(out, row + static_cast<std::size_t>(index) * Bytes, Bytes);
     out += Bytes;
   }
 }
 
-using CopyRow = void (*)(const char*, const std::vector<std::int64_t>&, char*);
+#if defined(__x86_64__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vbmi2")
+template <std::size_t Bytes>
+struct Lanes;
+template <>
+struct Lanes<4> {
+  static __m512i packed(std::uint32_t mask, const char* from) {
+    const auto m = static_cast<__mmask16>(mask);
+    return _mm512_maskz_compress_epi32(m, _mm512_maskz_loadu_epi32(m, from));
+  }
+  static void store(std::int64_t count, __m512i v, char* to) {
+    _mm512_mask_storeu_epi32(to, static_cast<__mmask16>((1U << count) - 1), v);
+  }
+};
+template <>
+struct Lanes<2> {
+  static __m512i packed(std::uint32_t mask, const char* from) {
+    return _mm512_maskz_compress_epi16(mask, _mm512_maskz_loadu_epi16(mask, from));
+  }
+  static void store(std::int64_t count, __m512i v, char* to) {
+    _mm512_mask_storeu_epi16(to, (std::uint32_t{1} << count) - 1, v);
+  }
+};
+
+/// 64 bytes at a time: what is kept of them moves together in a register. A store writes past what was kept, where what comes
+/// next of the same row will stand; where the row ends, it does not.
+template <std::size_t Bytes>
+void compress_units(const char* row, const Kept& kept, char* out) {
+  char* const end = out + kept.indices.size() * Bytes;
+  for (const std::uint32_t mask : kept.masks) {
+    const __m512i v = Lanes<Bytes>::packed(mask, row);
+    if (end - out >= 64)
+      _mm512_storeu_si512(out, v);
+    else
+      Lanes<Bytes>::store((end - out) / static_cast<std::int64_t>(Bytes), v, out);
+    row += 64;
+    out += static_cast<std::size_t>(std::popcount(mask)) * Bytes;
+  }
+}
+#pragma GCC pop_options
+bool compresses() { return __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512bw"); }
+#endif
+
+using CopyRow = void (*)(const char*, const Kept&, char*);
 CopyRow unit_copier(std::int64_t bytes) {
+#if defined(__x86_64__) && !defined(__clang__)
+  if (compresses() && bytes == 4) return compress_units<4>;
+  if (compresses() && bytes == 2) return compress_units<2>;
+#endif
   switch (bytes) {
     case 1: return copy_units<1>;
     case 2: return copy_units<2>;
@@ -77,6 +136,16 @@ CopyRow unit_copier(std::int64_t bytes) {
     case 196: return copy_units<196>;  // 7 x 7
     default: return nullptr;
   }
+}
+
+Kept kept_of(const std::vector<std::int64_t>& indices, std::int64_t units, std::int64_t bytes) {
+  Kept kept{indices, {}};
+  if (bytes != 2 && bytes != 4) return kept;
+  const std::int64_t lanes = 64 / bytes;
+  kept.masks.resize(static_cast<std::size_t>((units + lanes - 1) / lanes));
+  for (std::int64_t index : indices)
+    kept.masks[static_cast<std::size_t>(index / lanes)] |= std::uint32_t{1} << (index % lanes);
+  return kept;
 }
 
 void copy_runs(const char* row, const std::vector<Run>& runs, char* out) {
@@ -121,6 +190,7 @@ void slice_gather_into(const at::Tensor& source,
   const std::int64_t unit = source.stride(inner_dim) * static_cast<std::int64_t>(source.itemsize());
   const std::vector<std::int64_t> rows = row_offsets(source, kept, inner_dim);
   const std::vector<Run> runs = runs_of(indices, unit);
+  const Kept picked = kept_of(indices, source.size(inner_dim), unit);
   const CopyRow units = runs.size() * 4 > indices.size() ? unit_copier(unit) : nullptr;
   const std::int64_t row_bytes = unit * static_cast<std::int64_t>(indices.size());
   const char* from = static_cast<const char*>(source.const_data_ptr());
@@ -130,7 +200,7 @@ void slice_gather_into(const at::Tensor& source,
                    [&](std::int64_t begin, std::int64_t end) {
                      for (std::int64_t r = begin; r < end; ++r)
                        if (units)
-                         units(from + rows[static_cast<std::size_t>(r)], indices, to + r * row_bytes);
+                         units(from + rows[static_cast<std::size_t>(r)], picked, to + r * row_bytes);
                        else
                          copy_runs(from + rows[static_cast<std::size_t>(r)], runs, to + r * row_bytes);
                    });
