@@ -91,6 +91,7 @@ class Finder {
     c.x = first;
     c.w = first + 1;
     c.weight_transposed = transposed;
+    c.source = *x;
     if (rank == 2) c.rows = dims(*w)[transposed ? 1 : 0];
   }
 
@@ -205,6 +206,9 @@ void CallReader::run_recurrent() {
   const std::int64_t layers = stack_[4].toInt(), directions = both ? 2 : 1,
                      per = static_cast<std::int64_t>(params.size()) / (layers * directions);
   const std::int64_t time = batch_first && x.dim() == 3 ? 1 : 0;
+  const auto samples_first = [&](const at::Tensor& t) {
+    return t.dim() == 3 && !batch_first ? t.transpose(0, 1) : t;
+  };
   for (std::int64_t l = 0; l < layers; ++l) {
     const std::vector<at::Tensor> own(params.begin() + l * directions * per,
                                       params.begin() + (l + 1) * directions * per);
@@ -227,8 +231,8 @@ void CallReader::run_recurrent() {
       const at::Tensor before = k == 0 ? at::cat({first, out.narrow(time, 0, steps - 1)}, time)
                                        : at::cat({out.narrow(time, 1, steps - 1), first}, time);
       const auto at = static_cast<std::size_t>(2 * (l * directions + k));
-      parts_[at] = {x, own[static_cast<std::size_t>(k * per)].detach()};
-      parts_[at + 1] = {before, own[static_cast<std::size_t>(k * per + 1)].detach()};
+      parts_[at] = {samples_first(x), own[static_cast<std::size_t>(k * per)].detach()};
+      parts_[at + 1] = {samples_first(before), own[static_cast<std::size_t>(k * per + 1)].detach()};
     }
     x = y;
   }

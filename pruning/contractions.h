@@ -28,6 +28,7 @@ struct Contraction {
   graph::TermId term;        ///< of the channels
   graph::TermId rows;        ///< of the outputs o (all batches'); no term (index -1) where there is none
   std::string input;         ///< names the value that flows in: equal for contractions of the same X
+  graph::ValueId source;     ///< that value, of a linear layer; none (-1) elsewhere
   bool intercept = false;    ///< the op adds a bias, so a constant error can be repaired
   std::size_t x = 0, w = 1;  ///< argument positions
   bool weight_transposed = false, swapped = false;  ///< W is stored [channels, o]; W stands left of X

@@ -6,11 +6,13 @@
 
 #include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "graph/error.h"
 #include "graph/removal.h"
 #include "pruning/criteria/slabs.h"
+#include "pruning/sample_order.h"
 
 namespace pollard::pruning {
 namespace {
@@ -46,7 +48,10 @@ class Gatherer {
       run.after_value = [&](graph::ValueId value, at::Tensor& tensor) { after_value(value, tensor); };
     const kernels::Weights weights =
         options_.gradients ? with_gradients(context_.model) : context_.model.weights;
-    const auto begin = [&](const SampleStream::Batch& batch) { batch_ = batch; };
+    const auto begin = [&](const SampleStream::Batch& batch) {
+      batch_ = batch;
+      order_.emplace(context_.model.program, context_.dependencies, batch.count);
+    };
     if (context_.stored) {
       POLLARD_CHECK(!options_.gradients, "gradients need all weights at once");
       stream_.run_by_parts(*context_.stored, run, begin, {}, [&](std::size_t ops) {
@@ -93,8 +98,9 @@ class Gatherer {
     // This batch's input may have been read for another contraction.
     if (!read_.emplace(o.input.get(), batch_.index).second) return;
     if (o.contraction.kind == Kind::Product) return observe_product(*o.input, operands);
-    const Rows rows = options_.full ? tap_rows(o.contraction, operands.x, operands.w, op, choice())
-                                    : channel_rows(o.contraction, operands.x, operands.w, op, choice());
+    const at::Tensor in = samples_first(o.contraction, operands.x, o.contraction.source);
+    const Rows rows = options_.full ? tap_rows(o.contraction, in, operands.w, op, choice())
+                                    : channel_rows(o.contraction, in, operands.w, op, choice());
     InputMoments& m = *o.input;
     const at::Tensor& x = rows.values;
     add(m.sum, x.sum(1, false, at::kDouble));
@@ -102,6 +108,11 @@ class Gatherer {
                                 : x.square().sum(1, false, at::kDouble));
     m.rows += static_cast<double>(x.size(1));
     m.total += rows.total;
+  }
+
+  /// `x` is what `value` held; so ordered, a padding mask and the drawn rows mean the same in every layer.
+  at::Tensor samples_first(const Contraction& c, const at::Tensor& x, graph::ValueId value) const {
+    return c.kind == Kind::Linear && !c.swapped && value.index >= 0 ? order_->first(x, value) : x;
   }
 
   // Sums over rows t of q and s of k factor: sum_ts (q_i k_i)(q_j k_j) = (Q'Q)_ij (K'K)_ij, head by head.
@@ -165,9 +176,9 @@ class Gatherer {
               ? o.weight.select(3, 0)
               : at::empty(std::vector<std::int64_t>(static_cast<std::size_t>(gradient.dim()), 1),
                           gradient.options());
-      const at::Tensor g =
-          channel_rows(rows_of, c.swapped ? gradient.transpose(-1, -2) : gradient, shape_like, op, choice())
-              .values;
+      const at::Tensor ordered =
+          c.swapped ? gradient.transpose(-1, -2) : samples_first(c, gradient, op.outputs[0]);
+      const at::Tensor g = channel_rows(rows_of, ordered, shape_like, op, choice()).values;
       add(o.output_gradient, at::matmul(g.transpose(1, 2), g).to(at::kDouble));
       gradient_rows_[k] += static_cast<double>(g.size(1));
     } else {
@@ -249,6 +260,7 @@ class Gatherer {
   std::vector<double> gradient_rows_;
   std::set<std::pair<const InputMoments*, std::int64_t>> read_;  ///< and the batch
   SampleStream::Batch batch_;
+  std::optional<SampleOrder> order_;  ///< of its values
   std::int64_t per_batch_ = 0;
 };
 

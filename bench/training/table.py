@@ -4,10 +4,11 @@
 the same fine-tuning, and sparse training, least squares and distillation, at several reductions of multiply-accumulates.
 
     POLLARD=build/cpu/bin/pollard table.py NAME [--speedups 2.1,2.5,8.9] [--epochs N] [--samples N] [--seed N] [--amp] [--only ours]
-                           [--strength S]
+                           [--strength S] [--tune-epochs N] [--dense-on]
 
 Names: resnet20, resnet56, vgg19, vit, sequencer (Fashion-MNIST), lstm, bilstm (JapaneseVowels), dgcnn (points on parametric solids), gat
-(graphs of a stochastic block model). Everything has the same number of epochs. With --from FOLDER, dense is FOLDER/NAME.pth as
+(graphs of a stochastic block model). Everything has the same number of epochs, but fine-tuning where --tune-epochs says another; --dense-on gives the dense network
+the same fine-tuning, to tell what pruning costs from what longer training gains. With --from FOLDER, dense is FOLDER/NAME.pth as
 train_networks.py left it, and --rate is the learning rate of what follows. Training runs where --device auto finds a GPU on it;
 otherwise with the number of threads that POLLARD_THREADS says, one unless set."""
 import argparse
@@ -110,6 +111,8 @@ parser.add_argument("name")
 parser.add_argument("--speedups", default="2.1,2.5,8.9")
 parser.add_argument("--epochs", type=int, default=8)
 parser.add_argument("--samples", type=int, default=0)
+parser.add_argument("--tune-epochs", type=int, help="of each fine-tuning; --epochs unless given")
+parser.add_argument("--dense-on", action="store_true", help="a row of the dense network fine-tuned like the pruned ones")
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--spec", default="")
 parser.add_argument("--only", choices=["ours"], help="leave out magnitude's and the peer's rows")
@@ -168,13 +171,17 @@ with tempfile.TemporaryDirectory() as folder:
                        arguments.seed)
     run = [*task.options, "--epochs", arguments.epochs, "--seed", arguments.seed, "--warmup", 0.5, "--force",
            *(["--amp"] if arguments.amp else [])]
-    tune = [str(float(v) / 2) if a == "--lr" else str(v) for a, v in zip(["", *run], run)]
+    gentle = [str(float(v) / 2) if a == "--lr" else str(v) for a, v in zip(["", *run], run)]
+    tune = [arguments.tune_epochs or v if a == "--epochs" else v for a, v in zip(["", *gentle], gentle)]
     if not arguments.start:
         common.pollard("train", "fresh.pt2", "train.npz", "dense.pt2", *run)
     dense = common.pollard("plan", "dense.pt2", "--ratio", 0.25)["totals"]["before"]["macs"]
     row("dense", "dense.pt2", dense)
-    common.pollard("finetune", "dense.pt2", "train.npz", "sparse.pt2", *tune, "--sparse", f"group-l2={arguments.strength}")
+    common.pollard("finetune", "dense.pt2", "train.npz", "sparse.pt2", *gentle, "--sparse", f"group-l2={arguments.strength}")
     row("dense after sparse training", "sparse.pt2", dense)
+    if arguments.dense_on:
+        common.pollard("finetune", "dense.pt2", "train.npz", "dense_on.pt2", *tune)
+        row("dense, fine-tuned", "dense_on.pt2", dense)
     for speedup in arguments.speedups.split(","):
         how = ["--speedup", f"{speedup}x", "--force", "--max-ratio", 0.9]
         if arguments.only != "ours":

@@ -6,11 +6,14 @@
 
 #include <filesystem>
 
+#include "graph/dependencies.h"
 #include "models/init.h"
 #include "models/io/safetensors.h"
 #include "models/registry.h"
 #include "pruning/repair.h"
 #include "pruning/rewrite.h"
+#include "pruning/statistics.h"
+#include "tests/paths.h"
 
 namespace pollard::pruning {
 namespace {
@@ -62,6 +65,40 @@ TEST(Calibration, RepairDoesNotSeePadding) {
   }
   for (const auto& [name, weight] : repaired[0].weights)
     EXPECT_TRUE(at::allclose(weight, repaired[1].weights.at(name), 1e-4, 1e-5)) << name;
+}
+
+/// nn.MultiheadAttention works on [positions, samples, channels] and projects [positions x samples, channels]: padding is left
+/// out of what is seen there as well.
+TEST(Calibration, MomentsOfAttentionLeavePaddingOut) {
+  const models::Model model = models::load(std::filesystem::path(test::data_folder()) / "cases/mha.pt2");
+  const graph::Dependencies d = graph::analyse(model.program);
+  const at::Tensor mask = (at::arange(8).unsqueeze(0) <= at::arange(8).unsqueeze(1)).to(at::kLong);
+  const CalibrationSet samples{
+      .inputs = {at::rand({8, 8, 32}, at::make_generator<at::CPUGeneratorImpl>(0ul))},
+      .labels = {},
+      .mask = mask};
+  const auto weight = [&](const char* name) { return model.weights.at(name); };
+  const at::Tensor in = at::linear(samples.inputs[0], weight("inp.weight"), weight("inp.bias"));
+  std::vector<at::Tensor> parts;
+  for (const at::Tensor& part :
+       at::linear(in, weight("mha.in_proj_weight"), weight("mha.in_proj_bias")).chunk(3, -1))
+    parts.push_back(part.view({8, 8, 4, 16}).transpose(1, 2));
+  const at::Tensor heads =
+      at::scaled_dot_product_attention(parts[0], parts[1], parts[2]).transpose(1, 2).reshape({8, 8, 64});
+  const std::map<std::string, at::Tensor> expected{{"transpose", in}, {"reshape", heads}};
+
+  const ScoreContext context{.model = model, .dependencies = d, .calibration = &samples, .wanted = {}};
+  const Statistics seen = gather(context, find_contractions(model.program, d), {.full = true});
+  std::size_t compared = 0;
+  for (const Observed& o : seen.observed) {
+    const auto found = expected.find(o.contraction.input);
+    if (found == expected.end()) continue;
+    const at::Tensor rows = found->second.index({mask.ne(0)}).to(at::kDouble);
+    EXPECT_EQ(o.input->rows, 36) << found->first;
+    EXPECT_TRUE(at::allclose(o.input->second[0], at::matmul(rows.t(), rows), 1e-4, 1e-4)) << found->first;
+    ++compared;
+  }
+  EXPECT_EQ(compared, expected.size());
 }
 
 TEST(Calibration, TargetsBesideAnInputOfAnotherNameAreNoInput) {
