@@ -63,7 +63,9 @@ void add_shrinking(CLI::App& app, TrainArguments& a) {
   option("--params", a.parameters, "1.2M", "prune to at most this many parameters", "More");
   option("--macs", a.macs, "60M", "prune to at most this many multiply-accumulates", "More");
   option("--criterion", a.criterion, "NAME", "how units are ranked", "More");
-  option("--scope", a.scope, "SCOPE", "local, global or isomorphic", "More");
+  option("--scope", a.scope, "SCOPE", "local, global, isomorphic, predicted or measured", "More");
+  option("--repair", a.repair, "HOW", "each pruning is mended by: least-squares, batchnorm, none", "More")
+      ->check(CLI::IsMember({"least-squares", "batchnorm", "none"}));
   option("--ignore", a.ignore, "GLOBS", "leave these parameters' groups whole", "More");
   option("--round-to", a.round_to, "N", "widths stay multiples of N", "More")->check(CLI::Range(1, 1 << 20));
   option("--distill-logits", a.distill_logits, "S", "share of the loss that is the teacher's answer", "More")
@@ -177,6 +179,7 @@ training::TrainingOptions training_options(const TrainArguments& a, std::uint64_
   if (a.steps > 1 && !out.prune)
     throw usage_error("E0206", "--steps", "goes with a budget: --speedup, --params or --macs");
   out.prune_steps = a.steps;
+  out.repair = *pruning::repair_method_from_string(a.repair);
   if (out.prune && a.epochs <= a.steps)
     throw usage_error("E0206", "--steps", "needs more epochs than prunings, to train after each");
   if (!a.target.empty()) out.target = parse_number(a.target, "--target-acc") / 100;

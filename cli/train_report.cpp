@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "cli/plan_report.h"
+#include "cli/prune_outcome.h"
 #include "cli/ui/format.h"
 #include "cli/ui/text.h"
 
@@ -89,6 +90,7 @@ training::Observer TrainReport::observer() {
   out.step = [this](std::int64_t epoch, std::int64_t done, std::int64_t steps) { step(epoch, done, steps); };
   out.epoch = [this](const training::EpochReport& report) { epoch(report); };
   out.note = [this](const std::string& text) { context_.note(text); };
+  out.repaired = [this](const pruning::RepairReport& report) { context_.report(repair_text(report)); };
   out.pruned = [this](const pruning::Plan& plan, const models::Model&,
                       const graph::Dependencies& dependencies) {
     report_plan(plan, dependencies, context_);

@@ -30,6 +30,18 @@ CalibrationSet samples_between(const CalibrationSet& all, std::int64_t begin, st
   return out;
 }
 
+at::Tensor padding_mask(const graph::Program& program, const std::vector<at::Tensor>& inputs) {
+  const std::vector<graph::ValueId> values = tensor_inputs(program);
+  at::Tensor out;
+  for (std::size_t k = 0; k < values.size() && k < inputs.size(); ++k) {
+    const graph::Value& value = program[values[k]];
+    if (value.name.find("mask") != std::string::npos && inputs[k].dim() == 2 &&
+        !graph::is_floating(value.dtype))
+      out = inputs[k];
+  }
+  return out;
+}
+
 at::Tensor counted_rows(const at::Tensor& x, const at::Tensor& mask) {
   if (!mask.defined() || x.dim() < 2) return x;
   const bool apart = x.dim() >= 3 && x.size(0) == mask.size(0) && x.size(1) == mask.size(1),

@@ -28,6 +28,10 @@ struct CalibrationSet {
   std::int64_t samples() const { return inputs.empty() ? 0 : inputs.front().size(0); }
 };
 
+/// Of the user inputs' samples, in order: the one that tells padding from data, an integer [samples, positions] whose name
+/// contains "mask"; undefined when there is none.
+at::Tensor padding_mask(const graph::Program& program, const std::vector<at::Tensor>& inputs);
+
 /// Samples [begin, end) of a set.
 CalibrationSet samples_between(const CalibrationSet& all, std::int64_t begin, std::int64_t end);
 

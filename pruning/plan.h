@@ -101,6 +101,9 @@ Plan make_plan(const models::Model& model, const graph::Dependencies& dependenci
 /// changes its name, original shape and the kept indices of each changed dimension. Bit for bit reproducible.
 std::string to_json(const Plan& plan, const models::Model& model, const graph::Dependencies& dependencies);
 
+/// What was asked for, as such a JSON records it.
+std::string to_json(const PlanOptions& options);
+
 /// Reads such a JSON back against the same model. Throws UserError E0380..E0384 (Exit::BadFile) when it belongs to
 /// another model, or its indices are unsorted, duplicate, out of range or leave nothing.
 Plan plan_from_json(std::string_view json, const models::Model& model,

@@ -172,6 +172,8 @@ void read_options(const json& text, PlanOptions& o) {
 
 }  // namespace
 
+std::string to_json(const PlanOptions& options) { return options_json(options).dump(); }
+
 std::string to_json(const Plan& plan, const models::Model& model, const Dependencies& d) {
   const json out{{"schema", kSchema},
                  {"input", {{"sha256", model.sha256}, {"format", model.format}}},

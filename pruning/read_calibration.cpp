@@ -151,10 +151,8 @@ CalibrationSet read_calibration(const std::filesystem::path& path, const graph::
     check_sample(path, value, tensor);
     if (options.most) tensor = tensor.slice(0, 0, options.most);
     set.inputs.push_back(tensor.to(kernels::to_scalar_type(value.dtype)));
-    const bool mask = value.name.find("mask") != std::string::npos;
-    if (mask && set.inputs.back().dim() == 2 && !graph::is_floating(value.dtype))
-      set.mask = set.inputs.back();
   }
+  if (const at::Tensor mask = padding_mask(program, set.inputs); mask.defined()) set.mask = mask;
   for (const at::Tensor& tensor : set.inputs)
     if (tensor.size(0) != set.samples()) misfit(path, "the inputs hold different numbers of samples");
   if (set.samples() == 0) misfit(path, "holds no sample");

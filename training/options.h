@@ -9,6 +9,7 @@
 #include <string>
 
 #include "pruning/plan.h"
+#include "pruning/repair.h"
 #include "training/distillation.h"
 #include "training/objective.h"
 #include "training/optimiser.h"
@@ -38,6 +39,8 @@ struct TrainingOptions {
   /// Prune to these budgets in `prune_steps` equal stretches of the run, training after each.
   std::optional<pruning::PlanOptions> prune;
   std::int64_t prune_steps = 1;
+  /// How each pruning is mended from the first training samples, before training goes on.
+  pruning::RepairMethod repair = pruning::RepairMethod::LeastSquares;
 
   std::optional<double> target;  ///< stop when the validation's first figure of merit reaches this
   std::uint64_t seed = 0;

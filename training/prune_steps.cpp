@@ -8,25 +8,29 @@
 #include "models/io/cancel.h"
 #include "pruning/calibration.h"
 #include "pruning/limits.h"
+#include "pruning/repair.h"
 #include "pruning/rewrite.h"
 #include "training/trainer.h"
 
 namespace pollard::training {
 namespace {
 
-constexpr std::int64_t kCalibrationSamples = 256;
+constexpr std::int64_t kCalibrationSamples = 1024;
 
 }  // namespace
 
-/// The first samples as evaluation sees them, for criteria that look at data.
+/// The first samples as evaluation sees them, for criteria that look at data and for repair.
 pruning::CalibrationSet Trainer::calibration() const {
   const std::unique_ptr<kernels::Communicator> alone = kernels::single_process();
   Loader loader(*data_.train, augmentation_, *alone,
                 {.batch = kCalibrationSamples, .train = false, .skip_bad = options_.skip_bad, .threads = 0});
   loader.start(0);
   const std::optional<Batch> batch = loader.next();
-  pruning::CalibrationSet out{
-      .inputs = batch->inputs, .labels = {}, .mask = {}, .precision = {}, .job = &communicator_};
+  pruning::CalibrationSet out{.inputs = batch->inputs,
+                              .labels = {},
+                              .mask = pruning::padding_mask(network_->model().program, batch->inputs),
+                              .precision = {},
+                              .job = &communicator_};
   if (batch->target.defined() && batch->target.scalar_type() == at::kLong && batch->target.dim() == 1)
     out.labels = batch->target;
   return out;
@@ -40,6 +44,14 @@ void Trainer::prune_if_due() {
   std::optional<models::io::HoldCancel> together;
   if (communicator_.size() > 1) together.emplace();
   while (pruned_ < steps && epoch_ >= (pruned_ + 1) * options_.epochs / (steps + 1)) prune(steps - pruned_);
+}
+
+void Trainer::repair(models::Model& smaller, const models::Model& before, const graph::Dependencies& d,
+                     const graph::Removal& removal, const pruning::CalibrationSet& samples) {
+  if (options_.repair == pruning::RepairMethod::None) return;
+  const pruning::RepairReport report =
+      pruning::repair(smaller, before, d, removal, samples, {.method = options_.repair, .refit = {}});
+  if (observer_.repaired && communicator_.first()) observer_.repaired(report);
 }
 
 void Trainer::prune(std::int64_t remaining) {
@@ -56,6 +68,7 @@ void Trainer::prune(std::int64_t remaining) {
   const kernels::Weights average = average_.empty() ? average_ : network_->sliced(average_, plan.removal);
   const std::int64_t steps = optimiser_->steps();
   models::Model smaller = pruning::prune(before, d, plan.removal);
+  repair(smaller, before, d, plan.removal, samples);
   smaller.metadata["pollard.plan"] = pruning::to_json(plan, before, d);
   smaller.sha256 = pruning::plan_hash(smaller.metadata["pollard.plan"]);
   build(std::move(smaller));

@@ -30,6 +30,7 @@ struct Observer {
   std::function<void(std::int64_t epoch, std::int64_t done, std::int64_t steps)> step;
   std::function<void(const EpochReport&)> epoch;
   std::function<void(const pruning::Plan&, const models::Model& before, const graph::Dependencies&)> pruned;
+  std::function<void(const pruning::RepairReport&)> repaired;
   std::function<void(const std::string&)> note;
 };
 
@@ -68,6 +69,8 @@ class Trainer {
   EpochReport report(double seconds, std::int64_t samples, std::int64_t bad);
   void prune_if_due();
   void prune(std::int64_t remaining);
+  void repair(models::Model& smaller, const models::Model& before, const graph::Dependencies& d,
+              const graph::Removal& removal, const pruning::CalibrationSet& samples);
   pruning::CalibrationSet calibration() const;
   Schedule schedule() const;
   void save() const;

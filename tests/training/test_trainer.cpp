@@ -7,6 +7,7 @@
 #include "graph/cost.h"
 #include "graph/error.h"
 #include "kernels/communicator.h"
+#include "kernels/executor.h"
 #include "models/io/cancel.h"
 #include "pruning/rewrite.h"
 #include "tests/training/support.h"
@@ -120,10 +121,34 @@ TEST(TrainingRun, IsNotResumedWithOtherOptions) {
   how.resume = false;
   run(data, how);
   how.resume = true;
-  how.rate = 0.07;
+  const auto refused = [&](const TrainingOptions& other, const char* what) {
+    try {
+      run(data, other);
+      ADD_FAILURE() << what << " differs";
+    } catch (const UserError& error) {
+      EXPECT_EQ(error.parts().code, "E0385");
+    }
+  };
+  TrainingOptions other = how;
+  other.rate = 0.07;
+  refused(other, "the rate");
+  other = how;
+  other.prune = pruning::PlanOptions{.speedup = 2};
+  refused(other, "the budget");
+}
+
+TEST(TrainingRun, IsNotResumedToAnotherBudget) {
+  const Folder folder;
+  const Data data = test::wave_data(64);
+  TrainingOptions how = options(2);
+  how.checkpoint = folder / "run.checkpoint";
+  how.prune = pruning::PlanOptions{.speedup = 1.5};
+  run(data, how);
+  how.resume = true;
+  how.prune->speedup = 2;
   try {
     run(data, how);
-    ADD_FAILURE() << "the rate differs";
+    ADD_FAILURE() << "the budget differs";
   } catch (const UserError& error) {
     EXPECT_EQ(error.parts().code, "E0385");
   }
@@ -147,6 +172,35 @@ TEST(TrainingRun, PrunesOnTheWayToTheBudget) {
   EXPECT_LT(pruned.weights.at("fc.weight").size(1), 8);
   for (const auto& [name, momentum] : trainer.optimiser().state().at("momentum"))
     EXPECT_EQ(momentum.sizes(), pruned.weights.at(name).sizes()) << name;
+}
+
+/// With a learning rate of nothing, what differs from the network before the pruning is the pruning's doing.
+TEST(TrainingRun, RepairsWhatAPruningLeaves) {
+  const Data data = test::wave_data(256);
+  TrainingOptions how = options(8);
+  how.augmentation.clear();
+  const models::Model trained = run(data, how);
+  how.epochs = 2;
+  how.rate = 0;
+  how.prune = pruning::PlanOptions{.speedup = 2};
+  const std::vector<at::Tensor> inputs{test::waves(256).first};
+  const auto outputs = [&](const models::Model& model) {
+    return kernels::Executor(model.program).run(model.weights, inputs)[0];
+  };
+  const auto error = [&](pruning::RepairMethod method) {
+    how.repair = method;
+    Observer observer;
+    at::Tensor wanted;
+    std::size_t layers = 0;
+    observer.pruned = [&](const pruning::Plan&, const models::Model& before, const graph::Dependencies&) {
+      wanted = outputs(before);
+    };
+    observer.repaired = [&](const pruning::RepairReport& report) { layers = report.ops.size(); };
+    const models::Model pruned = Trainer(trained, std::nullopt, data, how, *alone, observer).run();
+    EXPECT_EQ(layers > 0, method != pruning::RepairMethod::None);
+    return (outputs(pruned) - wanted).norm().item<double>() / wanted.norm().item<double>();
+  };
+  EXPECT_LT(error(pruning::RepairMethod::LeastSquares), 0.7 * error(pruning::RepairMethod::None));
 }
 
 TEST(TrainingRun, SlicesWhatIsKeptBesideWeightsWithThem) {
