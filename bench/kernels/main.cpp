@@ -3,7 +3,8 @@
 //   pollard_kernel_times THREADS REPEAT             Markdown tables of medians and ratios, kernel by kernel
 //   pollard_kernel_times THREADS REPEAT NAME...     some of them: lstm, gru, linear, mlstm, focused, masked, cascaded, monarch,
 //                                                 memory
-//   pollard_kernel_times THREADS REPEAT FILE...     one JSON line a network: the executor, plain and lowered
+//   pollard_kernel_times THREADS REPEAT FILE...     one JSON line a network: the executor, plain and lowered; a network is a
+//                                                   file or FAMILY:SPEC_JSON, with fresh weights
 // The two sides of a row run in turn in one process, so that a slow moment of the machine hits both.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -18,6 +19,7 @@
 #include <cstdlib>
 #include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,6 +37,7 @@
 #include "kernels/slab_sums.h"
 #include "kernels/slice_gather.h"
 #include "models/model.h"
+#include "models/registry.h"
 
 namespace {
 
@@ -378,18 +381,27 @@ constexpr Table kTables[] = {{"lstm", [](int repeat) { time_layers(kernels::Cell
                              {"monarch", time_monarch},
                              {"memory", time_memory}};
 
+models::Model network(const std::string& name) {
+  const auto colon = name.find(":{");
+  if (colon == std::string::npos) return models::load(name);
+  const models::Family* const family = models::find_family(name.substr(0, colon));
+  TORCH_CHECK_VALUE(family, "no family ", name.substr(0, colon));
+  return models::fresh_model(*family, name.substr(colon + 1), 0);
+}
+
 void time_network(const std::string& path, int repeat) {
-  const models::Model model = models::load(path);
+  const models::Model model = network(path);
   const kernels::Executor plain(model.program);
   const kernels::Lowered lowered = kernels::lower(model.program, model.weights);
   const kernels::Executor fast(lowered.program);
   const Row row = race([&] { return plain.run(model.weights, model.sample_inputs).at(0); },
                        [&] { return fast.run(lowered.weights, model.sample_inputs).at(0); }, repeat);
   std::printf(
-      "{\"file\": \"%s\", \"plain_s\": %.6f, \"lowered_s\": %.6f, \"ratio\": %.3f, \"fastest\": [%.6f, "
+      "{\"file\": %s, \"plain_s\": %.6f, \"lowered_s\": %.6f, \"ratio\": %.3f, \"fastest\": [%.6f, "
       "%.6f], "
       "\"difference\": %.2e}\n",
-      path.c_str(), row.theirs, row.ours, row.ratio(), row.fastest_theirs, row.fastest_ours, row.difference);
+      nlohmann::json(path).dump().c_str(), row.theirs, row.ours, row.ratio(), row.fastest_theirs,
+      row.fastest_ours, row.difference);
   std::fflush(stdout);
 }
 
