@@ -40,7 +40,7 @@ class MemoryPool {
     unpoison(pages->data(), bytes);
     alive_ += pages->bytes();
     most_ = std::max(most_, alive_);
-    while (!idle_.empty() && alive_ + kept_ > most_) drop(idle_.begin());  // oldest first
+    while (!idle_.empty() && alive_ + kept_ > most_ + most_ / 4) drop(idle_.begin());  // oldest first
     return pages;
   }
 

@@ -11,7 +11,8 @@ namespace pollard::kernels {
 /// LibTorch's and a tenth of a lowered program's time on ResNet-50 at batch 8.
 ///
 /// LibTorch's CPU allocator is replaced when the library is loaded by one that asks the old one, except on threads with
-/// a Scope. Never holds more than was alive at one moment. Tensors outlive this object.
+/// a Scope. Never holds more than a quarter above what was alive at one moment: without that quarter, memory of a size that is
+/// not needed just then goes, and comes anew. Tensors outlive this object.
 class RunMemory {
  public:
   RunMemory();

@@ -6,6 +6,7 @@
 
 #include "graph/error.h"
 #include "kernels/lowering/attention.h"
+#include "kernels/lowering/mlstm_cell.h"
 #include "kernels/lowering/monarch.h"
 #include "kernels/lowering/state.h"
 
@@ -58,6 +59,12 @@ std::span<const LoweringRule> lowering_rules() {
        "the heads of a cascaded group attention run in one kernel, window by window", fuse_cascaded_attention,
        false, true},
       {"gelu", "GELU written out in elementary ops becomes one op", recognise_gelu, true},
+      {"fuse-mlstms", "the mLSTM's parallel form runs in one kernel that stores no scores", fuse_mlstms,
+       true},
+      {"fuse-causal-convolutions", "convolutions along tokens read them where they lie, SiLU included",
+       fuse_causal_convolutions, false, true},
+      {"fuse-mlstm-cells", "projections, gates and the norm around an mLSTM run in one pass each, beside it",
+       fuse_mlstm_cells, false, true},
       {"pack-convolutions", "convolutions run in oneDNN on weights packed once", pack_convolutions},
       {"pack-linears", "linear layers run in oneDNN on weights packed once", pack_linears},
       {"pack-monarchs", "products with Monarch matrices run in one kernel on factors packed once",
@@ -67,8 +74,6 @@ std::span<const LoweringRule> lowering_rules() {
       {"pack-grus", "GRU layers run in pollard's own kernel on weights packed once", pack_grus, true, true},
       {"scan-maps", "two recurrent layers along a map's columns and rows read it where it lies", scan_maps,
        true, true},
-      {"fuse-mlstms", "the mLSTM's parallel form runs in one kernel that stores no scores", fuse_mlstms,
-       true},
       {"fuse-attention",
        "scaled dot-product attention runs in one kernel that reads every head where it lies", fuse_attention,
        false, true},

@@ -21,10 +21,12 @@ struct MlstmHead {
   float* out;
   std::int64_t out_stride, steps, width, value_width, value_panels;
   float eps;
+  bool chunked;
 };
 
 struct Kernel {
-  std::int64_t panel, rows;
+  std::int64_t panel;
+  std::int64_t (*scratch_floats)(std::int64_t steps, std::int64_t width, std::int64_t value_width);
   void (*run)(const MlstmHead&, float*);
 };
 
@@ -48,18 +50,23 @@ Gates accumulate_gates(const at::Tensor& i, const at::Tensor& f) {
 
 at::Tensor rows_contiguous(const at::Tensor& t) { return t.stride(3) == 1 ? t : t.contiguous(); }
 
+/// Whether a step costs less with a state: multiply-adds with half of all keys against those with half of a panel's, of
+/// reading the state and of adding to it; a quarter for what else that takes.
+bool worth_a_state(std::int64_t steps, std::int64_t d, std::int64_t e, std::int64_t panel) {
+  return 4 * steps * (d + e) > 5 * (panel * (d + e) + 4 * d * e);
+}
+
 at::Tensor run_fused(const Kernel& kernel, const at::Tensor& q_given, const at::Tensor& k_given,
                      const at::Tensor& v_given, const at::Tensor& i, const at::Tensor& f, double eps) {
   const at::Tensor q = rows_contiguous(q_given), k = rows_contiguous(k_given), v = rows_contiguous(v_given);
   const std::int64_t heads = q.size(1), S = q.size(2), d = q.size(3), e = v.size(3),
-                     value_panels = (e + kernel.panel - 1) / kernel.panel,
-                     panels = (S + kernel.panel - 1) / kernel.panel;
+                     value_panels = (e + kernel.panel - 1) / kernel.panel;
   const Gates gates = accumulate_gates(i, f);
   const at::Tensor g = at::constant_pad_nd(gates.g, {0, kernel.panel}).contiguous(),
                    top = gates.top.contiguous(), bound = gates.decay.add(gates.top).neg().exp().contiguous();
   at::Tensor out = at::empty({q.size(0), heads, S, e}, q.options());
-  const std::int64_t floats = panels * kernel.panel * d + value_panels * kernel.panel * (S + kernel.rows) +
-                              kernel.rows * kernel.panel;
+  const std::int64_t floats = kernel.scratch_floats(S, d, e);
+  const bool chunked = worth_a_state(S, d, e, kernel.panel);
   at::parallel_for(0, q.size(0) * heads, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n) {
       const std::int64_t b = n / heads, h = n % heads;
@@ -81,7 +88,8 @@ at::Tensor run_fused(const Kernel& kernel, const at::Tensor& q_given, const at::
                   .width = d,
                   .value_width = e,
                   .value_panels = value_panels,
-                  .eps = static_cast<float>(eps)},
+                  .eps = static_cast<float>(eps),
+                  .chunked = chunked},
                  scratch(floats));
     }
   });
@@ -96,6 +104,8 @@ void check_shapes(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     "mlstm: q and k [B, heads, S, d], v [B, heads, S, e], gates [B, heads, S]");
 }
 
+}  // namespace
+
 at::Tensor mlstm(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& i,
                  const at::Tensor& f, double eps) {
   check_shapes(q, k, v, i, f);
@@ -107,8 +117,6 @@ at::Tensor mlstm(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, 
   if (plain && q.is_cuda() && v.size(3) <= cuda::kWidestMlstm) return cuda::mlstm(q, k, v, i, f, eps);
   return mlstm_by_aten(q, k, v, i, f, eps);
 }
-
-}  // namespace
 
 at::Tensor mlstm_by_aten(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& i,
                          const at::Tensor& f, double eps) {

@@ -18,6 +18,8 @@ namespace pollard::kernels {
 ///
 /// Single precision without gradients runs in a fused kernel that stores no S x S matrix, on CPUs and CUDA devices; everything
 /// else in ATen's operators, differentiable.
+at::Tensor mlstm(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& i,
+                 const at::Tensor& f, double eps);
 at::Tensor mlstm_by_aten(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& i,
                          const at::Tensor& f, double eps);
 

@@ -311,9 +311,15 @@ TEST(LoweringTo, Bf16PacksLayersInItAndRoundsAsItDoes) {
 }
 
 TEST(LoweringTo, Bf16LeavesToLibTorchWhatKnowsSinglePrecisionAlone) {
-  const std::set<std::string_view> single{
-      "pack-lstms",    "pack-grus",     "scan-maps", "fuse-focused-attention", "fuse-cascaded-attention",
-      "pack-monarchs", "fuse-attention"};
+  const std::set<std::string_view> single{"pack-lstms",
+                                          "pack-grus",
+                                          "scan-maps",
+                                          "fuse-focused-attention",
+                                          "fuse-cascaded-attention",
+                                          "pack-monarchs",
+                                          "fuse-attention",
+                                          "fuse-causal-convolutions",
+                                          "fuse-mlstm-cells"};
   for (const LoweringRule& rule : lowering_rules())
     EXPECT_EQ(rule.single_only, single.contains(rule.name)) << rule.name;
 }

@@ -41,6 +41,11 @@ INSTANTIATE_TEST_SUITE_P(Ragged, MlstmKernel,
                                            Shape{1, 2, 33, 16, 16}, Shape{1, 1, 64, 95, 33},
                                            Shape{1, 2, 95, 33, 70}, Shape{1, 1, 196, 24, 24}));
 
+/// So many steps that a state takes the place of earlier panels, at any width of a panel.
+INSTANTIATE_TEST_SUITE_P(Long, MlstmKernel,
+                         ::testing::Values(Shape{1, 2, 256, 7, 9}, Shape{1, 1, 257, 16, 33},
+                                           Shape{2, 1, 333, 33, 16}, Shape{1, 1, 729, 95, 70}));
+
 TEST(MlstmKernel, DoesNotSeeLaterPositions) {
   Inputs x({1, 1, 20, 4, 4});
   const at::Tensor before = mlstm_with("portable", x.q, x.k, x.v, x.i, x.f, 1e-6);

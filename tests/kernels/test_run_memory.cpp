@@ -33,7 +33,22 @@ TEST(RunMemory, TheNextTensorOfASizeLiesWhereTheLastDid) {
   EXPECT_NE(bytes(kMiB).data_ptr(), place);  // most of it would lie idle
 }
 
-TEST(RunMemory, NeverHoldsMoreThanWasAlive) {
+TEST(RunMemory, SizesThatComeInTurnFindTheirs) {
+  const RunMemory memory;
+  const RunMemory::Scope scope(memory);
+  std::set<const void*> places;
+  for (int round = 0; round < 3; ++round) {
+    {
+      const at::Tensor large = bytes(4 * kMiB), too = bytes(4 * kMiB);
+      places.insert({large.data_ptr(), too.data_ptr()});
+    }
+    places.insert(bytes(kMiB).data_ptr());
+  }
+  EXPECT_EQ(places.size(), 3U);
+  EXPECT_EQ(memory.idle(), 9U * kMiB);
+}
+
+TEST(RunMemory, HoldsLittleMoreThanWasAlive) {
   const RunMemory memory;
   const RunMemory::Scope scope(memory);
   bytes(4 * kMiB).reset();

@@ -119,6 +119,19 @@ TEST(LoweredEfficientVit, RunsEveryCascadeInOneCall) {
   EXPECT_EQ(count(lowered.program, "pollard.cascaded_group_attention.default"), 4);  // blocks
 }
 
+/// Passes of the design study's layers read their tokens backwards or by columns too.
+TEST(LoweredVisionLstm, RunsEveryCellInOneCall) {
+  for (const auto& [name, spec, cells] :
+       {std::tuple("vision_lstm", R"({"dim":16,"depth":3,"mlstm":"parallel"})", 3),
+        std::tuple("vision_lstm", R"({"dim":16,"depth":2,"mlstm":"parallel","legacy_norm":true})", 2),
+        std::tuple("vision_lstm2", R"({"dim":16,"depth":2,"mlstm":"parallel"})", 4)}) {
+    const Model plain = fresh_model(*find_family(name), spec, 0);
+    const kernels::Lowered lowered = kernels::lower(plain.program, plain.weights);
+    EXPECT_EQ(count(lowered.program, "pollard.packed_mlstm_cell.default"), cells) << name;
+    EXPECT_EQ(count(lowered.program, "aten.einsum.default"), 0) << name;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, LoweredFamilies, ::testing::ValuesIn(family_names()),
                          [](const auto& test) { return test.param; });
 
