@@ -20,6 +20,8 @@ ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROO
                    ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
 # Losses and weights of several processes may differ from those of one by rounding: sums over a batch are split.
 LOSS_TOLERANCE, WEIGHT_TOLERANCE = 1e-5, 2e-4
+# A repair on the way solves least squares from sums that are split as well: it amplifies their rounding (docs/training.md).
+REPAIRED = 1e-3
 
 
 def command(processes, *arguments):
@@ -37,7 +39,7 @@ def train(processes, out, *arguments):
     return [epoch["loss"] for epoch in report["epochs"]], [epoch["validation"] for epoch in report["epochs"]], load_file(out)
 
 
-def check_same_course(*arguments):
+def check_same_course(*arguments, tolerance=WEIGHT_TOLERANCE):
     losses, figures, weights = train(1, "one.safetensors", *arguments)
     assert losses[-1] < losses[0], losses
     for processes in (2, 4):
@@ -46,7 +48,7 @@ def check_same_course(*arguments):
         assert gap < LOSS_TOLERANCE, (processes, losses, others)
         assert figures[-1]["top1"] == other_figures[-1]["top1"]
         distance = max(np.abs(weights[k] - other_weights[k]).max() for k in weights)
-        assert distance < WEIGHT_TOLERANCE, (processes, distance)
+        assert distance < tolerance, (processes, distance)
         print(f"{processes} processes {' '.join(arguments)}: losses within {gap:.1e}, weights within {distance:.1e}")
 
 
@@ -82,8 +84,9 @@ try:
     np.savez("val.npz", x=waves[:50].astype(np.float32).reshape(50, 1, 6, 6), labels=labels[:50])
     check_same_course("--epochs", "3", "--val", "val.npz", "--augment", "RandomCrop(6,padding=1)", "--mixup", "0.2",
                       "--clip", "5")
-    check_same_course("--epochs", "3", "--val", "val.npz", "--speedup", "1.5x", "--sparse", "group-l2", "--criterion",
-                      "taylor")
+    pruned = ["--epochs", "3", "--val", "val.npz", "--speedup", "1.5x", "--sparse", "group-l2", "--criterion", "taylor"]
+    check_same_course(*pruned, "--repair", "none")
+    check_same_course(*pruned, tolerance=REPAIRED)
     check_death()
 finally:
     os.chdir("/")
