@@ -13,7 +13,8 @@
 namespace pollard::kernels::cuda {
 
 // The kernels of kernels/cuda on tensors of a CUDA device, on its current stream: cuda/operators.cpp. In a build without CUDA
-// cuda_stub.cpp answers, whom no tensor of a CUDA device ever reaches. Single precision; who calls has checked shapes.
+// cuda_stub.cpp answers, whom no tensor of a CUDA device ever reaches. Single precision where no other is named; who calls has
+// checked shapes.
 
 /// pollard::mlstm (recurrent/mlstm.h), value widths up to kWidestMlstm.
 constexpr std::int64_t kWidestMlstm = 512;
@@ -21,7 +22,8 @@ at::Tensor mlstm(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, 
                  const at::Tensor& f, double eps);
 
 /// A layer packed for CUDA devices, up to kMostUnits hidden units, reads a contiguous input along dimension `dim` and writes
-/// its directions' results from place `offset` of every token of `output` on (recurrent/layer.h). The projection is ATen's.
+/// its directions' results from place `offset` of every token of `output` on (recurrent/layer.h). The projection is ATen's. In
+/// bf16 up to kMostBf16Units (cuda/recurrence_bf16.h).
 constexpr std::int64_t kMostUnits = 2048;
 /// Up to so many units an LSTM's recurrent weights stay in a block's shared memory on every architecture that is built.
 constexpr std::int64_t kResidentUnits = 96;

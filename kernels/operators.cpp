@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <limits>
 #include <vector>
 
+#include "kernels/cuda/recurrence_bf16.h"
 #include "kernels/cuda_operators.h"
 #include "kernels/gradients.h"
 #include "kernels/recurrent/layer.h"
@@ -42,14 +44,19 @@ void check(const Layer& layer, std::int64_t inputs) {
   }
 }
 
-/// Whether the layers' packed form can run: without gradients, in single precision, all on one device that has a kernel.
+/// Whether the layers' packed form can run: without gradients, all on one device in one type that has a kernel there.
 bool run_packed(const at::Tensor& input, std::initializer_list<Layer> layers) {
+  const at::ScalarType type = input.scalar_type();
   const auto plain = [&](const at::Tensor& t) {
-    return t.device() == input.device() && t.scalar_type() == at::kFloat && !follows_gradients(t);
+    return t.device() == input.device() && t.scalar_type() == type && !follows_gradients(t);
   };
-  return plain(input) && std::ranges::all_of(layers, [&](const Layer& layer) {
-           return (input.is_cpu() || (input.is_cuda() && layer.hidden() <= cuda::kMostUnits)) &&
-                  std::ranges::all_of(layer.weights, plain);
+  std::int64_t most = -1;  // units; none
+  if (type == at::kFloat)
+    most = input.is_cuda() ? cuda::kMostUnits : std::numeric_limits<std::int64_t>::max();
+  if (type == at::kBFloat16 && input.is_cuda()) most = cuda::kMostBf16Units;
+  return (input.is_cpu() || input.is_cuda()) && plain(input) &&
+         std::ranges::all_of(layers, [&](const Layer& layer) {
+           return layer.hidden() <= most && std::ranges::all_of(layer.weights, plain);
          });
 }
 

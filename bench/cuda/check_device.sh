@@ -23,5 +23,7 @@ for network in resnet50 vit_b_16 sequencer2d_s; do
   "$build/bin/pollard" init $network "$folder/$network.pt2" > "$folder/log" || { cat "$folder/log"; status=1; }
   "$build/bin/pollard" bench "$folder/$network.pt2" --device cuda --batch 1,32 --kernels torch,pollard -o md || status=1
 done
+"$build/bin/pollard" bench "$folder/sequencer2d_s.pt2" --device cuda --batch 32 --dtype bf16 --kernels torch,pollard -o md ||
+  status=1
 rm -r "$folder"
 exit $status

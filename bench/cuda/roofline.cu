@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the CUDA kernels reach of the limits of the GPU they run on, both measured in this run: how fast it copies memory, and
-// how fast it multiplies and adds in single precision.
+// What the CUDA kernels reach of the limits of the GPU they run on, all measured in this run: how fast it copies memory, and
+// how fast it multiplies and adds, in single precision or, for kernels in bf16, on tensor cores.
 //
 //     build/cuda/tests/gpu/cuda_roofline [REPEAT]
 //
@@ -12,15 +12,18 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <random>
 #include <vector>
 
+#include "kernels/cuda/dialect.cuh"
 #include "kernels/cuda/focused_attention.h"
 #include "kernels/cuda/masked_attention.h"
 #include "kernels/cuda/mlstm.h"
 #include "kernels/cuda/power_sums.h"
 #include "kernels/cuda/recurrence.h"
+#include "kernels/cuda/recurrence_bf16.h"
 #include "kernels/cuda/slice_rows.h"
 
 namespace {
@@ -97,6 +100,17 @@ __global__ void multiply_add(float* out, int rounds) {
   out[blockIdx.x * blockDim.x + threadIdx.x] = sum;
 }
 
+__global__ void multiply_tiles(float* out, int rounds) {
+  constexpr int kTilesAtOnce = 8;
+  float sums[kTilesAtOnce][4] = {};
+  const unsigned a[4] = {threadIdx.x, 1, 2, blockIdx.x}, b[2] = {threadIdx.x, 3};
+  for (int r = 0; r < rounds; ++r)
+    for (int i = 0; i < kTilesAtOnce; ++i) multiply_bf16(sums[i], a, b);
+  float sum = 0;
+  for (int i = 0; i < kTilesAtOnce; ++i) sum += sums[i][0] + sums[i][1] + sums[i][2] + sums[i][3];
+  out[blockIdx.x * blockDim.x + threadIdx.x] = sum;
+}
+
 double copy_speed() {
   const Memory<float> from(Index{1} << 28), to(Index{1} << 28);
   require(cudaMemset(from.data(), 1, from.bytes()));
@@ -110,6 +124,15 @@ double arithmetic_speed(int multiprocessors) {
   const Memory<float> out(Index{blocks} * kThreads);
   return 2.0 * 16 * kRounds * blocks * kThreads /
          seconds([&] { multiply_add<<<blocks, kThreads>>>(out.data(), kRounds); });
+}
+
+/// Of products of 16 x 16 by 16 x 8 bf16, a warp each.
+double tensor_speed(int multiprocessors) {
+  constexpr int kThreads = 256, kRounds = 4096;
+  const int blocks = multiprocessors * 8;
+  const Memory<float> out(Index{blocks} * kThreads);
+  return 2.0 * 16 * 16 * 8 * 8 * kRounds * blocks * (kThreads / 32) /
+         seconds([&] { multiply_tiles<<<blocks, kThreads>>>(out.data(), kRounds); });
 }
 
 struct Limits {
@@ -154,6 +177,48 @@ void recurrence(const Limits& limits, const char* name, Index gates,
          4.0 * static_cast<double>(tokens) * static_cast<double>(width + 2 * hidden),
          seconds([&] { run(layer, nullptr, recurrence_tiling(layer)); }));
   for (Memory<float>* memory : keep) delete memory;
+}
+
+/// The same in bf16: gates of padded units are read too, what padding multiplies is not counted.
+void recurrence_bf16(const Limits& limits, const char* name, Index gates,
+                     void (*run)(const RecurrenceBf16&, void*), Index images, Index side, Index hidden) {
+  const Index tokens = images * side * side, units = bf16_units(hidden), width = 2 * gates * units,
+              recurrent = gates * units * units, stride = recurrent + units;
+  char what[128];
+  const Memory<std::uint16_t> output(tokens * 4 * hidden);
+  const auto halves = [&](Index count, float scale) {
+    std::vector<unsigned> words(static_cast<std::size_t>(count / 2));
+    std::mt19937 generator(7);
+    std::normal_distribution<float> normal(0, scale);
+    std::vector<unsigned> some(std::size_t{1} << 20);
+    for (unsigned& word : some) {
+      const float pair[2] = {normal(generator), normal(generator)};
+      unsigned bits[2];
+      std::memcpy(bits, pair, sizeof bits);
+      word = bits[0] >> 16 | (bits[1] & 0xFFFF0000U);
+    }
+    for (std::size_t i = 0; i < words.size(); ++i) words[i] = some[i % some.size()];
+    return words;
+  };
+  const Memory<unsigned> given(halves(tokens * width, 1)), weights(halves(2 * stride, 0.1f));
+  const RecurrenceBf16 layer{given.data(),
+                             weights.data(),
+                             weights.data() + recurrent / 2,
+                             stride / 2,
+                             output.data(),
+                             images * side,
+                             side,
+                             side,
+                             hidden,
+                             2,
+                             4 * hidden,
+                             0};
+  std::snprintf(what, sizeof what, "%s bf16, columns of %lld x %lldx%lld, H %lld", name,
+                static_cast<long long>(images), static_cast<long long>(side), static_cast<long long>(side),
+                static_cast<long long>(hidden));
+  report(limits, what, static_cast<double>(tokens) * 4 * static_cast<double>(gates * hidden * hidden),
+         2.0 * static_cast<double>(tokens) * static_cast<double>(width + 2 * hidden),
+         seconds([&] { run(layer, nullptr); }));
 }
 
 void lstm(const Limits& limits, Index images, Index side, Index hidden) {
@@ -292,13 +357,24 @@ int main(int argc, char** argv) {
   cudaDeviceProp device;
   require(cudaGetDeviceProperties(&device, 0));
   const Limits limits{copy_speed(), arithmetic_speed(device.multiProcessorCount)};
-  std::printf("%s: copies %.0f GB/s (read and written), multiplies and adds %.1f TF/s in f32\n", device.name,
-              limits.bytes / 1e9, limits.operations / 1e12);
+  const Limits tensor{limits.bytes, tensor_speed(device.multiProcessorCount)};
+  std::printf(
+      "%s: copies %.0f GB/s (read and written), multiplies and adds %.1f TF/s in f32, %.1f TF/s in bf16 on "
+      "tensor "
+      "cores\n",
+      device.name, limits.bytes / 1e9, limits.operations / 1e12, tensor.operations / 1e12);
   for (const Index images : {1, 8, 64, 256}) lstm(limits, images, 32, 48);
   for (const Index images : {1, 64, 256}) lstm(limits, images, 16, 96);
   lstm(limits, 64, 32, 37);
   for (const Index images : {1, 64, 256}) gru(limits, images, 32, 48);
   gru(limits, 64, 16, 96);
+  for (const Index images : {1, 8, 64, 256})
+    recurrence_bf16(tensor, "LSTM", 4, lstm_recurrence_bf16, images, 32, 48);
+  for (const Index images : {1, 64, 256})
+    recurrence_bf16(tensor, "LSTM", 4, lstm_recurrence_bf16, images, 16, 96);
+  recurrence_bf16(tensor, "LSTM", 4, lstm_recurrence_bf16, 64, 32, 37);
+  recurrence_bf16(tensor, "GRU", 3, gru_recurrence_bf16, 256, 32, 48);
+  recurrence_bf16(tensor, "GRU", 3, gru_recurrence_bf16, 256, 16, 96);
   for (const Index width : {48, 96, 192, 384}) mlstm(limits, 64 * 4, 196, width);
   mlstm(limits, 8, 3136, 96);
   mlstm(limits, 4, 196, 192);

@@ -53,9 +53,8 @@ graph::Program prepared(const graph::Program& program, kernels::Weights& weights
   graph::Program out = program;
   if (kernels == Kernels::Pollard) {
     check_lowerable(type, device);
-    kernels::Lowered lowered = kernels::lower(
-        program, weights,
-        {.device = device.type(), .type = device.is_cpu() ? type.value_or(at::kFloat) : at::kFloat});
+    kernels::Lowered lowered =
+        kernels::lower(program, weights, {.device = device.type(), .type = type.value_or(at::kFloat)});
     weights = std::move(lowered.weights);
     out = std::move(lowered.program);
   }

@@ -11,6 +11,7 @@
 #include "kernels/cuda/mlstm.h"
 #include "kernels/cuda/power_sums.h"
 #include "kernels/cuda/recurrence.h"
+#include "kernels/cuda/recurrence_bf16.h"
 #include "kernels/cuda/slice_rows.h"
 
 namespace pollard::kernels::cuda {
@@ -58,35 +59,62 @@ at::Tensor mlstm(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, 
   return out;
 }
 
+namespace {
+
+/// What the inputs give the gates, for every direction: [directions, tokens, gates units].
+at::Tensor projected(const DeviceLayer& parts, const at::Tensor& input, const at::Tensor& weight) {
+  const std::int64_t inputs = input.size(-1), directions = weight.size(0), width = parts.gates * parts.units;
+  const auto matrix = [&](std::int64_t begin, std::int64_t rows) {
+    return weight.flatten(1).slice(1, begin, begin + rows * width).view({directions, rows, width});
+  };
+  const std::int64_t tokens =
+      c10::multiply_integers(input.sizes().slice(0, static_cast<std::size_t>(input.dim() - 1)));
+  const at::Tensor every = input.view({1, tokens, inputs}).expand({directions, tokens, inputs});
+  return at::baddbmm(matrix(parts.biases, 1), every, matrix(parts.weight_ih, inputs)).contiguous();
+}
+
+/// The words of two bf16 of a tensor that no pair crosses.
+const unsigned* words(const at::Tensor& tensor) {
+  return reinterpret_cast<const unsigned*>(tensor.const_data_ptr<at::BFloat16>());
+}
+
+}  // namespace
+
 void recurrent_layer(Cell cell, const at::Tensor& input, const at::Tensor& weight, std::int64_t hidden,
                      std::int64_t dim, const at::Tensor& output, std::int64_t offset) {
   const c10::DeviceGuard device(input.device());
-  const std::int64_t inputs = input.size(-1), tokens = output.numel() / output.size(-1),
-                     steps = input.size(dim), directions = weight.size(0);
-  const DeviceLayer parts(cell, inputs, hidden);
-  const std::int64_t width = parts.gates * hidden;
-  const auto matrix = [&](std::int64_t begin, std::int64_t rows) {
-    return weight.slice(1, begin, begin + rows * width).view({directions, rows, width});
-  };
-  const at::Tensor every = input.view({1, tokens, inputs}).expand({directions, tokens, inputs});
-  const at::Tensor gates =
-      at::baddbmm(matrix(parts.biases, 1), every, matrix(parts.weight_ih, inputs)).contiguous();
+  const DeviceLayer parts(cell, input.size(-1), hidden, input.scalar_type());
+  const at::Tensor gates = projected(parts, input, weight);
+  const std::int64_t steps = input.size(dim), tokens = gates.size(1);
   std::int64_t inner = 1;
   for (std::int64_t d = dim + 1; d + 1 < input.dim(); ++d) inner *= input.size(d);
-  const float* const packed = weight.const_data_ptr<float>();
-  const Recurrence layer{.gates = gates.const_data_ptr<float>(),
-                         .weight_hh = packed,
-                         .bias_hn = packed + parts.bias_hn,
-                         .weight_stride = parts.size,
-                         .output = output.mutable_data_ptr<float>(),
-                         .sequences = steps == 0 ? 0 : tokens / steps,
-                         .steps = steps,
-                         .inner = inner,
-                         .hidden = hidden,
-                         .directions = directions,
-                         .output_width = output.size(-1),
-                         .output_offset = offset};
-  cell == Cell::Lstm ? lstm_recurrence(layer, stream_of(input)) : gru_recurrence(layer, stream_of(input));
+  const auto run = [&](auto layer, void (*lstm)(const decltype(layer)&, void*),
+                       void (*gru)(const decltype(layer)&, void*)) {
+    layer.sequences = steps == 0 ? 0 : tokens / steps;
+    layer.steps = steps;
+    layer.inner = inner;
+    layer.hidden = hidden;
+    layer.directions = weight.size(0);
+    layer.output_width = output.size(-1);
+    layer.output_offset = offset;
+    (cell == Cell::Lstm ? lstm : gru)(layer, stream_of(input));
+  };
+  if (input.scalar_type() == at::kFloat) {
+    const float* const packed = weight.const_data_ptr<float>();
+    run(Recurrence{.gates = gates.const_data_ptr<float>(),
+                   .weight_hh = packed,
+                   .bias_hn = packed + parts.bias_hn,
+                   .weight_stride = parts.size,
+                   .output = output.mutable_data_ptr<float>()},
+        lstm_recurrence, gru_recurrence);
+  } else {
+    run(RecurrenceBf16{.gates = words(gates),
+                       .weight_hh = words(weight),
+                       .bias_hn = words(weight) + parts.bias_hn / 2,
+                       .weight_stride = parts.size / 2,
+                       .output = reinterpret_cast<std::uint16_t*>(output.mutable_data_ptr<at::BFloat16>())},
+        lstm_recurrence_bf16, gru_recurrence_bf16);
+  }
   check_launch();
 }
 

@@ -28,9 +28,16 @@ bool works_on_memory(const LoweringRule& rule) {
          rule.apply == write_out_operators;
 }
 
+/// Rules whose kernels know bf16 on CUDA devices alone.
+bool knows_bf16_on_cuda(const LoweringRule& rule) {
+  return rule.apply == pack_lstms || rule.apply == pack_grus || rule.apply == scan_maps;
+}
+
 bool applies(const LoweringRule& rule, const LoweringOptions& options) {
-  const bool here = options.device != at::kCUDA || rule.on_cuda;
-  return here && !options.without.contains(rule.name) && (options.type == at::kFloat || !rule.single_only);
+  const bool on_cuda = options.device == at::kCUDA, here = !on_cuda || rule.on_cuda,
+             in_type = options.type == at::kFloat || !rule.single_only ||
+                       (on_cuda && options.type == at::kBFloat16 && knows_bf16_on_cuda(rule));
+  return here && in_type && !options.without.contains(rule.name);
 }
 
 }  // namespace

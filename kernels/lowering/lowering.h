@@ -35,8 +35,8 @@ struct LoweringOptions {
   std::int64_t fewest_macs = std::int64_t{1} << 21;
   /// Where it will run. Weights are given on a CPU all the same; who runs it moves them (convert).
   at::DeviceType device = at::kCPU;
-  /// f32, or on a CPU bf16: layers are packed in it, and the program is run with this RunOptions::compute_type. The program
-  /// and weights given are in single precision, so that folding rounds once.
+  /// f32 or, on a CPU and for recurrent layers on a CUDA device, bf16: layers are packed in it, and the program is run with this
+  /// compute_type. The program and weights given are in single precision, so that folding rounds once.
   at::ScalarType type = at::kFloat;
 };
 

@@ -29,7 +29,8 @@ bool is_zero(Lowering& l, ValueId id) {
 
 bool unread(const Lowering& l, ValueId id) { return l.uses().readers(id).empty() && !l.uses().is_output(id); }
 
-/// The weights of all directions of all layers, in the order of the op; empty when they are not plain.
+/// The weights of all directions of all layers, in the order of the op and the type they are packed in; empty when they are not
+/// plain.
 std::vector<Direction> directions_of(const Lowering& l, const Op& op, std::size_t count) {
   const std::vector<ValueId> ids = op.tensors("params");
   const std::size_t per = op.bool_or("has_biases", true) ? 4 : 2;
@@ -38,7 +39,7 @@ std::vector<Direction> directions_of(const Lowering& l, const Op& op, std::size_
   for (ValueId id : ids) {
     const auto tensor = l.float_constant(id);
     if (!tensor) return {};
-    tensors.push_back(*tensor);
+    tensors.push_back(tensor->to(l.options.type));
   }
   std::vector<Direction> out;
   for (std::size_t k = 0; k < count; ++k) {

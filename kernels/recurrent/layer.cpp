@@ -9,6 +9,7 @@
 #include <array>
 
 #include "kernels/cuda/recurrence.h"
+#include "kernels/cuda/recurrence_bf16.h"
 #include "kernels/cuda_operators.h"
 
 namespace pollard::kernels {
@@ -137,9 +138,11 @@ struct PackedLayer {
 };
 
 void check_device(const at::Tensor& input, const at::Tensor& weight, at::DeviceType device) {
+  const at::ScalarType type = input.scalar_type();
   TORCH_CHECK_VALUE(input.device().type() == device && weight.device() == input.device() &&
-                        input.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat,
-                    "a packed recurrent layer: single precision on one device");
+                        weight.scalar_type() == type &&
+                        (type == at::kFloat || (type == at::kBFloat16 && device == at::kCUDA)),
+                    "a packed recurrent layer: single precision on one device, or bf16 on a CUDA device");
 }
 
 void check_layer(const at::Tensor& input, const PackedLayer& layer, std::int64_t lanes) {
@@ -210,10 +213,14 @@ at::Tensor packed_map(const at::Tensor& given, const at::Tensor& column_weight, 
 
 void check_device_layer(const at::Tensor& input, const PackedLayer& layer) {
   check_device(input, layer.weight, at::kCUDA);
-  TORCH_CHECK_VALUE(layer.weight.dim() == 2 && layer.weight.is_contiguous() && layer.weight.size(0) <= 2 &&
-                        layer.hidden > 0 && layer.hidden <= cuda::kMostUnits && input.dim() > 1 &&
-                        layer.weight.size(1) == DeviceLayer(layer.cell, input.size(-1), layer.hidden).size,
-                    "a packed recurrent layer: the weight is not packed for this input and CUDA devices");
+  const at::ScalarType type = input.scalar_type();
+  const at::Tensor& weight = layer.weight;
+  const std::int64_t most = type == at::kFloat ? cuda::kMostUnits : cuda::kMostBf16Units;
+  TORCH_CHECK_VALUE(
+      weight.dim() == (type == at::kFloat ? 2 : 3) && weight.is_contiguous() && weight.size(0) <= 2 &&
+          layer.hidden > 0 && layer.hidden <= most && input.dim() > 1 &&
+          weight.numel() == weight.size(0) * DeviceLayer(layer.cell, input.size(-1), layer.hidden, type).size,
+      "a packed recurrent layer: the weight is not packed for this input and CUDA devices");
 }
 
 template <Cell cell>
@@ -279,32 +286,54 @@ at::Tensor pack(Cell cell, std::span<const Direction> directions, std::int64_t l
   return at::stack(packed).contiguous();
 }
 
+/// weight_hh, weight_ih and biases as the kernel in single precision reads them.
+std::vector<at::Tensor> single_parts(const Direction& d, const at::Tensor& biases, std::int64_t gates) {
+  const std::int64_t hidden = d.weight_hh.size(1), rows = cuda::recurrence_rows(hidden);
+  const at::Tensor recurrent = at::constant_pad_nd(d.weight_hh, {0, rows - hidden})
+                                   .view({gates, hidden, rows / 4, 4})
+                                   .permute({2, 0, 1, 3});
+  return {recurrent.flatten(), d.weight_ih.t().flatten(), biases.select(1, 0)};
+}
+
+/// The same for the kernel in bf16: units in eights, gate by gate.
+std::vector<at::Tensor> bf16_parts(const Direction& d, const at::Tensor& biases, std::int64_t gates) {
+  const std::int64_t hidden = d.weight_hh.size(1), units = cuda::bf16_units(hidden);
+  const auto octets = [&](const at::Tensor& t) {  // [gates H, n] to [n, units / 8, gates, 8]
+    return at::constant_pad_nd(t.view({gates, hidden, -1}), {0, 0, 0, units - hidden})
+        .view({gates, units / 8, 8, -1})
+        .permute({3, 1, 0, 2});
+  };
+  const at::Tensor recurrent = at::constant_pad_nd(octets(d.weight_hh), {0, 0, 0, 0, 0, 0, 0, units - hidden})
+                                   .view({units / 16, 2, 4, 2, units / 8, gates, 8})
+                                   .permute({4, 0, 5, 6, 2, 1, 3});
+  return {recurrent.flatten(), octets(d.weight_ih).flatten(), octets(biases.slice(1, 0, 1)).flatten()};
+}
+
 at::Tensor pack_for_devices(Cell cell, std::span<const Direction> directions) {
   std::vector<at::Tensor> packed;
   for (const Direction& d : directions) {
-    const std::int64_t gates = gates_of(cell), hidden = d.weight_hh.size(1),
-                       rows = cuda::recurrence_rows(hidden);
-    const at::Tensor recurrent = at::constant_pad_nd(d.weight_hh, {0, rows - hidden})
-                                     .view({gates, hidden, rows / 4, 4})
-                                     .permute({2, 0, 1, 3}),
-                     biases = biases_of(cell, d);
-    std::vector<at::Tensor> parts{recurrent.flatten(), d.weight_ih.t().flatten(), biases.select(1, 0)};
-    if (cell == Cell::Gru) parts.push_back(biases.select(1, 1).slice(0, 2 * hidden));
+    const bool bf16 = d.weight_hh.scalar_type() == at::kBFloat16;
+    const DeviceLayer layer(cell, d.weight_ih.size(1), d.weight_hh.size(1), d.weight_hh.scalar_type());
+    const at::Tensor biases = biases_of(cell, d);
+    std::vector<at::Tensor> parts =
+        bf16 ? bf16_parts(d, biases, layer.gates) : single_parts(d, biases, layer.gates);
+    if (cell == Cell::Gru) parts.push_back(biases.select(1, 1).slice(0, 2 * d.weight_hh.size(1)));
     const at::Tensor all = at::cat(parts);
-    packed.push_back(
-        at::constant_pad_nd(all, {0, DeviceLayer(cell, d.weight_ih.size(1), hidden).size - all.numel()}));
+    packed.push_back(at::constant_pad_nd(all, {0, layer.size - all.numel()}));
+    if (bf16) packed.back() = packed.back().view({-1, 16});
   }
   return at::stack(packed);
 }
 
 }  // namespace
 
-DeviceLayer::DeviceLayer(Cell cell, std::int64_t inputs, std::int64_t hidden)
+DeviceLayer::DeviceLayer(Cell cell, std::int64_t inputs, std::int64_t hidden, at::ScalarType type)
     : gates(gates_of(cell)),
-      weight_ih(cuda::recurrence_rows(hidden) * gates * hidden),
-      biases(weight_ih + inputs * gates * hidden),
-      bias_hn(biases + gates * hidden),
-      size((bias_hn + (cell == Cell::Gru ? hidden : 0) + 3) / 4 * 4) {}
+      units(type == at::kBFloat16 ? cuda::bf16_units(hidden) : hidden),
+      weight_ih((type == at::kBFloat16 ? units : cuda::recurrence_rows(hidden)) * gates * units),
+      biases(weight_ih + inputs * gates * units),
+      bias_hn(biases + gates * units),
+      size((bias_hn + (cell == Cell::Gru ? units : 0) + 3) / 4 * 4) {}
 
 at::Tensor pack_layer(Cell cell, std::span<const Direction> directions, at::DeviceType device) {
   return device == at::kCUDA ? pack_for_devices(cell, directions)

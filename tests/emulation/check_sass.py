@@ -18,10 +18,13 @@ WHEELS = os.path.join(sysconfig.get_paths()["purelib"], "nvidia", "cu13", "bin")
 PATH = os.pathsep.join([os.environ["PATH"], os.path.dirname(NVCC), WHEELS])
 
 # Kernel (a part of its name) -> what its code must hold. Wide reads of shared memory feed the products; slices of whole
-# quadruples move sixteen bytes at a time; sums are in double precision.
+# quadruples move sixteen bytes at a time; sums are in double precision. In bf16 products are the tensor cores', gates come in
+# the background and tangents are one instruction.
 WANTED = {
     "recurrence": {r"LstmCellELi8ELb1": ["FFMA", "LDS.128"], r"LstmCellELi8ELb0": ["FFMA", "LDG.E.128"],
                    r"GruCellELi8ELb1": ["FFMA", "LDS.128"], r"GruCellELi2ELb0": ["FFMA", "LDG.E.128"]},
+    "recurrence_bf16": {part: ["HMMA.16816.F32.BF16", "LDGSTS.E.BYPASS.128", "MUFU.TANH", "BAR.SYNC"]
+                        for part in (r"Bf16LstmELi3", r"Bf16LstmELi6", r"Bf16GruELi3", r"Bf16GruELi6")},
     "mlstm": {r"mlstm_kernelILi3": ["FFMA", "LDS.128", "STS.128"], r"gates_kernel": ["SHFL.UP", "MUFU.EX2"]},
     "masked_attention": {r"masked_kernelILi1": ["FFMA", "LDS.128", "STS.128", "MUFU.EX2"]},
     "power_sums": {r"tile_kernel": ["DADD", "SHFL.BFLY"], r"join_kernelId": ["DADD", "LDG.E.64"]},

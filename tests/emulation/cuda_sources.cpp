@@ -7,4 +7,5 @@
 #include "kernels/cuda/mlstm.cu"
 #include "kernels/cuda/power_sums.cu"
 #include "kernels/cuda/recurrence.cu"
+#include "kernels/cuda/recurrence_bf16.cu"
 #include "kernels/cuda/slice_rows.cu"

@@ -33,6 +33,12 @@ struct Barrier {
 
 struct Block;
 
+constexpr unsigned kMostCopies = 64;  ///< that a thread has under way
+struct Pending {
+  Copy copy;
+  unsigned group;
+};
+
 struct Thread {
   ThreadContext context{};
   Block* block = nullptr;
@@ -54,6 +60,9 @@ struct Thread {
   // Taking shared memory.
   std::size_t bytes = 0, arrays_taken = 0;
   void* array = nullptr;
+  // Copies in the background: a ring, and how many groups there were.
+  Pending copies[kMostCopies];
+  unsigned copies_begun = 0, copies_made = 0, groups = 0;
 };
 
 struct Array {
@@ -86,6 +95,12 @@ class Grid {
     current_->fiber->leave(state == State::Returned);
   }
   Thread& current() { return *current_; }
+  /// From within a fiber, which is not entered again.
+  [[noreturn]] void refuse(const char* why, Site site) {
+    fail(why + (" at " + at(site)));
+    wait(State::Paused, site);
+    std::abort();
+  }
   bool chance() { return options().seed >= 2 && random_() % 4 == 0; }
 
  private:
@@ -377,6 +392,28 @@ void* shared_array(std::size_t bytes) {
   running->wait(State::Array, self.site);
   acquire(&self.block->memory_given);
   return self.array;
+}
+
+void begin_copy(Copy copy, Site site) {
+  Thread& self = running->current();
+  for (const void* address : {static_cast<const void*>(copy.to), copy.from})
+    if (std::bit_cast<std::uintptr_t>(address) % kCopyBytes != 0)
+      running->refuse("a copy of 16 bytes is not aligned to them", site);
+  if (self.copies_begun - self.copies_made == kMostCopies)
+    running->refuse("more copies are under way than a thread waits for", site);
+  self.copies[self.copies_begun++ % kMostCopies] = {copy, self.groups};
+}
+
+void end_group() { ++running->current().groups; }
+
+bool finish_copy(unsigned pending, Copy& copy) {
+  Thread& self = running->current();
+  if (self.copies_made == self.copies_begun) return false;
+  const Pending& oldest = self.copies[self.copies_made % kMostCopies];
+  if (oldest.group + pending >= self.groups) return false;
+  copy = oldest.copy;
+  ++self.copies_made;
+  return true;
 }
 
 void pause() { running->wait(State::Paused, running->current().site); }

@@ -12,11 +12,15 @@
 //   races              ThreadSanitizer's fibers: threads are unordered unless a barrier of the kernel orders them, so a
 //                      race is found on any schedule; POLLARD_EMULATION_BLOCKS=1 looks for races between blocks as well
 //   barriers           deadlocks (who waits where), a barrier some threads have left, two different barriers met
-//   warps              lanes missing from a shuffle, masks that differ, lanes that have returned
+//   warps              lanes missing from a shuffle or a product of a warp, masks that differ, lanes that have returned
+//   copies             what a copy in the background writes is NaN until its thread has waited for it, and a race for others
+//                      until a barrier; addresses that are not aligned
 //   limits             block and grid sizes, 227 KiB of shared memory
-// What it does not: speed, approximate math, memory order beyond barriers, timing of divergent warps.
+// What it does not: speed, memory order beyond barriers, timing of divergent warps, approximate math but for fast_tanh, which
+// is as wrong here as it may be there.
 
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -76,6 +80,17 @@ void run(dim3 grid, dim3 block, std::size_t shared_bytes, std::function<void()> 
 int block_barrier(bool flag, Site site);  ///< how many threads passed true
 void warp_barrier(std::uint32_t mask, Site site);
 void* shared_array(std::size_t bytes);
+/// A copy of sixteen bytes in the background. The calls only note it: whoever is instrumented writes.
+struct Copy {
+  void* to;
+  const void* from;
+};
+constexpr std::size_t kCopyBytes = 16;
+void begin_copy(Copy copy, Site site);
+void end_group();  ///< of the copies begun so far
+/// The oldest copy not yet made, if its group is not one of the last `pending`.
+bool finish_copy(unsigned pending, Copy& copy);
+
 void pause();        ///< others run first
 void maybe_pause();  ///< sometimes, under random schedules
 
@@ -155,6 +170,7 @@ T __ldg(const T* from) {
   return *from;
 }
 inline float __expf(float x) { return std::exp(x); }
+inline float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
 
 namespace pollard::kernels::cuda {
 
@@ -166,6 +182,51 @@ class SharedMemory {
     return static_cast<T*>(::emulation::shared_array(count * sizeof(T)));
   }
 };
+
+inline void copy_async(void* to, const void* from, POLLARD_SITE) {
+  ::emulation::begin_copy({to, from}, {file, line});
+  std::memset(to, 0xFF, ::emulation::kCopyBytes);
+}
+inline void commit_copies() { ::emulation::end_group(); }
+template <int kPending>
+void wait_copies() {
+  for (::emulation::Copy copy{}; ::emulation::finish_copy(kPending, copy);)
+    std::memcpy(copy.to, copy.from, ::emulation::kCopyBytes);
+}
+
+inline unsigned round_to_bf16(float x) {
+  if (std::isnan(x)) return 0x7FFF;
+  const auto bits = std::bit_cast<unsigned>(x);
+  return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;  // to the nearest, ties to even
+}
+inline unsigned pack_bf16(float low, float high) { return round_to_bf16(low) | round_to_bf16(high) << 16; }
+
+/// Rounded to eleven bits, which errs by as much as the instruction may: 2^-11.
+inline float fast_tanh(float x) {
+  return std::bit_cast<float>((std::bit_cast<unsigned>(std::tanh(x)) + 0x1000) & ~0x1FFFU);
+}
+
+/// Every lane shows its parts of both matrices and computes its four sums of them.
+inline void multiply_bf16(float (&sums)[4], const unsigned (&a)[4], const unsigned (&b)[2], POLLARD_SITE) {
+  struct Parts {
+    unsigned a[4], b[2];
+  } all[32], mine{{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+  ::emulation::Payload shown[32];
+  ::emulation::exchange(0xffffffffU, ::emulation::to_payload(mine), shown, "multiply_bf16", {file, line});
+  for (unsigned lane = 0; lane < 32; ++lane) std::memcpy(&all[lane], shown[lane].data(), sizeof(Parts));
+  const auto half = [](unsigned pair, unsigned k) {
+    return std::bit_cast<float>(k % 2 == 0 ? pair << 16 : pair & 0xFFFF0000U);
+  };
+  const unsigned lane = ::emulation::context().lane;
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned row = lane / 4, column = lane % 4 * 2 + i % 2;
+    for (unsigned k = 0; k < 16; ++k) {
+      const unsigned holder = k % 8 / 2, upper = k / 8;
+      sums[i] +=
+          half(all[row * 4 + holder].a[2 * upper + i / 2], k) * half(all[column * 4 + holder].b[upper], k);
+    }
+  }
+}
 
 using Stream = void*;
 

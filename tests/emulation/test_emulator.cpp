@@ -16,9 +16,13 @@
 namespace emulation {
 namespace {
 
+using pollard::kernels::cuda::commit_copies;
+using pollard::kernels::cuda::copy_async;
 using pollard::kernels::cuda::launch;
+using pollard::kernels::cuda::multiply_bf16;
 using pollard::kernels::cuda::shared_bytes;
 using pollard::kernels::cuda::SharedMemory;
+using pollard::kernels::cuda::wait_copies;
 using pollard::kernels::cuda::warp_sum;
 
 enum class Bug {
@@ -28,7 +32,9 @@ enum class Bug {
   OneBuffer,        ///< a state is overwritten while others read it
   MissedStep,       ///< one step of many ends without a barrier
   PlainAdd,         ///< blocks add to one number without an atomic
-  PastTheEnd        ///< one element too many of a shared array
+  PastTheEnd,       ///< one element too many of a shared array
+  NoWait,           ///< what a copy in the background brings is read before it is there
+  WaitAlone         ///< each waits for its own copies and reads another's without a barrier
 };
 
 template <Bug kBug>
@@ -89,6 +95,28 @@ void add_up(const float* x, float* out, int n) {
     atomicAdd(out, x[i]);
 }
 
+/// The sum of every column of x [rows, 4 threads], turned by five: a row is copied while the one before is read.
+template <Bug kBug>
+void add_rows(const float* x, float* out, int rows) {
+  const int place = 4 * static_cast<int>(threadIdx.x), width = 4 * static_cast<int>(blockDim.x);
+  SharedMemory shared;
+  float* buffers = shared.take<float>(static_cast<std::size_t>(2 * width));
+  const auto begin = [&](int row) {
+    if (row < rows) copy_async(buffers + row % 2 * width + place, x + row * width + place);
+    commit_copies();
+  };
+  begin(0);
+  float sum = 0;
+  for (int row = 0; row < rows; ++row) {
+    begin(row + 1);
+    if constexpr (kBug != Bug::NoWait) wait_copies<1>();
+    if constexpr (kBug != Bug::WaitAlone) __syncthreads();
+    sum += buffers[row % 2 * width + (place + 5) % width];
+    __syncthreads();
+  }
+  out[threadIdx.x] = sum;
+}
+
 constexpr int kCount = 200;
 
 template <Bug kBug>
@@ -99,6 +127,9 @@ std::vector<float> run_bug() {
     launch(add_up<kBug>, dim3{4, 1, 1}, dim3{64, 1, 1}, 0, nullptr, x.data(), y.data(), kCount);
   } else if constexpr (kBug == Bug::OneBuffer || kBug == Bug::MissedStep) {
     launch(recur<kBug>, dim3{1, 1, 1}, dim3{64, 1, 1}, shared_bytes<float>(96), nullptr, y.data(), 48, 6);
+  } else if constexpr (kBug == Bug::NoWait || kBug == Bug::WaitAlone) {
+    launch(add_rows<kBug>, dim3{1, 1, 1}, dim3{10, 1, 1}, shared_bytes<float>(80), nullptr, x.data(),
+           y.data(), 5);
   } else {
     launch(normalise<kBug>, dim3{1, 1, 1}, dim3{128, 1, 1},
            shared_bytes<float>(32) + shared_bytes<float>(kCount), nullptr, x.data(), y.data(), kCount);
@@ -116,6 +147,9 @@ std::vector<float> run_clean() {
   else if constexpr (kBug == Bug::OneBuffer || kBug == Bug::MissedStep)
     launch(recur<Bug::None>, dim3{1, 1, 1}, dim3{64, 1, 1}, shared_bytes<float>(96), nullptr, y.data(), 48,
            6);
+  else if constexpr (kBug == Bug::NoWait || kBug == Bug::WaitAlone)
+    launch(add_rows<Bug::None>, dim3{1, 1, 1}, dim3{10, 1, 1}, shared_bytes<float>(80), nullptr, x.data(),
+           y.data(), 5);
   else
     launch(normalise<Bug::None>, dim3{1, 1, 1}, dim3{128, 1, 1},
            shared_bytes<float>(32) + shared_bytes<float>(kCount), nullptr, x.data(), y.data(), kCount);
@@ -148,6 +182,8 @@ const std::vector<Expected>& bugs() {
       {"MissedStep", true, false, true, true, run_bug<Bug::MissedStep>, run_clean<Bug::MissedStep>},
       {"PlainAdd", false, false, false, true, run_bug<Bug::PlainAdd>, run_clean<Bug::PlainAdd>},
       {"PastTheEnd", true, true, {}, {}, run_bug<Bug::PastTheEnd>, run_clean<Bug::PastTheEnd>},
+      {"NoWait", true, false, false, false, run_bug<Bug::NoWait>, run_clean<Bug::NoWait>},
+      {"WaitAlone", true, false, true, true, run_bug<Bug::WaitAlone>, run_clean<Bug::WaitAlone>},
   };
   return kBugs;
 }
@@ -210,6 +246,15 @@ void misuse(int kind, float* out) {
   if (kind == 4) value = __shfl_sync(0xffffU, value, 3);
   if (kind == 5) SharedMemory().take<float>(t == 0 ? 8 : 9);
   if (kind == 6) SharedMemory().take<float>(1000);
+  if (kind == 8 && t >= 16) return;
+  if (kind == 8) {
+    float sums[4] = {};
+    multiply_bf16(sums, {t, t, t, t}, {t, t});
+    value = sums[0];
+  }
+  if (kind == 9) copy_async(out + 4 * t, out + 4 * t + 1);
+  if (kind == 10)
+    for (int again = 0; again < 65; ++again) copy_async(out, out + 4);
   out[t] = value;
 }
 
@@ -233,6 +278,55 @@ TEST(Emulator, NamesWhatAGpuWouldHangOn) {
   EXPECT_NE(complaint(5).find("different shared arrays"), std::string::npos) << complaint(5);
   EXPECT_NE(complaint(6).find("more shared memory is taken"), std::string::npos) << complaint(6);
   EXPECT_EQ(complaint(7), "");
+  EXPECT_NE(complaint(8).find("a lane that has returned"), std::string::npos) << complaint(8);
+  EXPECT_NE(complaint(9).find("not aligned"), std::string::npos) << complaint(9);
+  EXPECT_NE(complaint(10).find("more copies are under way"), std::string::npos) << complaint(10);
+}
+
+// Products of a warp -------------------------------------------------------------------------------------------
+
+unsigned two(float low, float high) { return pollard::kernels::cuda::pack_bf16(low, high); }
+
+/// One product, matrices row by row. Element i of a lane's eight of a, four of b and four sums lies where the PTX ISA's tables for
+/// mma.m16n8k16 say.
+void product(const float* a, const float* b, float* sums) {
+  const unsigned lane = threadIdx.x, group = lane >> 2, inside = lane % 4;
+  const auto left = [&](unsigned i) {
+    const bool upper = i < 2 || (i >= 4 && i < 6);
+    return a[(upper ? group : group + 8) * 16 + inside * 2 + (i & 1) + (i < 4 ? 0 : 8)];
+  };
+  const auto right = [&](unsigned i) { return b[(inside * 2 + (i & 1) + (i < 2 ? 0 : 8)) * 8 + group]; };
+  const auto place = [&](unsigned i) { return (i < 2 ? group : group + 8) * 8 + inside * 2 + (i & 1); };
+  float own[4];
+  for (unsigned i = 0; i < 4; ++i) own[i] = sums[place(i)];
+  multiply_bf16(own,
+                {two(left(0), left(1)), two(left(2), left(3)), two(left(4), left(5)), two(left(6), left(7))},
+                {two(right(0), right(1)), two(right(2), right(3))});
+  for (unsigned i = 0; i < 4; ++i) sums[place(i)] = own[i];
+}
+
+TEST(Emulator, MultipliesMatricesThatLieInAWarpsLanes) {
+  std::vector<float> a(256), b(128), sums(128), want(128);
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i * 37 % 101) - 50;
+  for (std::size_t i = 0; i < b.size(); ++i) b[i] = static_cast<float>(i * 29 % 97) - 48;
+  for (std::size_t i = 0; i < sums.size(); ++i) sums[i] = want[i] = static_cast<float>(i);
+  for (std::size_t i = 0; i < 16; ++i)
+    for (std::size_t j = 0; j < 8; ++j)
+      for (std::size_t k = 0; k < 16; ++k) want[i * 8 + j] += a[i * 16 + k] * b[k * 8 + j];
+  launch(product, dim3{1, 1, 1}, dim3{32, 1, 1}, 0, nullptr, a.data(), b.data(), sums.data());
+  EXPECT_EQ(sums, want);
+}
+
+TEST(Emulator, RoundsAsTheInstructionsDo) {
+  // 1 + 2^-8 lies between two bf16: the even one. 1 + 3 2^-8 likewise, upwards.
+  EXPECT_EQ(two(1.00390625f, 1.01171875f), 0x3F823F80U);
+  EXPECT_EQ(two(-0.0f, INFINITY), 0x7F808000U);
+  EXPECT_EQ(two(3.4e38f, NAN), 0x7FFF7F80U);
+  double most = 0;
+  for (float x = -4; x <= 4; x += 0.001f)
+    most = std::max(most, std::fabs(pollard::kernels::cuda::fast_tanh(x) / std::tanh(double{x}) - 1));
+  EXPECT_LE(most, 1.001 / 2048);
+  EXPECT_GE(most, 0.9 / 2048) << "as wrong as the instruction may be";
 }
 
 TEST(Emulator, SaysWhoWaitsWhere) {

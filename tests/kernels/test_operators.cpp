@@ -189,11 +189,18 @@ TEST(Operators, ForACudaDeviceLayersArePackedOnce) {
   finish_bilstm(bilstm);
   along.finish("pollard.bigru.default",
                {{"input", along.x}, {"weights", along.weight_list("w", layer(6, 5, true, 3))}}, {2, 5, 10});
-  const auto on_cuda = [](const OneOperator& one) {
-    return targets(lower(one.b.program, one.weights, {.device = at::kCUDA}));
-  };
-  EXPECT_EQ(on_cuda(bilstm), Targets{"pollard.packed_lstm_map.default"});
-  EXPECT_EQ(on_cuda(along), Targets{"pollard.packed_gru.default"});
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const auto on_cuda = [&](const OneOperator& one) {
+      const Lowered lowered = lower(one.b.program, one.weights, {.device = at::kCUDA, .type = type});
+      for (const auto& [name, weight] : lowered.weights)
+        if (name.ends_with(".packed")) EXPECT_EQ(weight.scalar_type(), type) << name;
+      return targets(lowered);
+    };
+    EXPECT_EQ(on_cuda(bilstm), Targets{"pollard.packed_lstm_map.default"});
+    EXPECT_EQ(on_cuda(along), Targets{"pollard.packed_gru.default"});
+  }
+  for (const OneOperator* one : {&bilstm, &along})
+    EXPECT_TRUE(all_aten(lower(one->b.program, one->weights, {.device = at::kCUDA, .type = at::kHalf})));
 }
 
 TEST(Operators, RunAtOtherSizesWhereTheProgramMay) {

@@ -77,51 +77,83 @@ INSTANTIATE_TEST_SUITE_P(Ragged, LayerKernel,
                                            Shape{6, 9, 16, 16}, Shape{12, 3, 95, 17}, Shape{2, 33, 7, 33},
                                            Shape{5, 7, 48, 95}, Shape{32, 8, 24, 48}));
 
-/// One direction of a layer packed for CUDA devices, step by step in double: what cuda/recurrence.h says its numbers are.
+/// What one direction of a layer packed for CUDA devices gives its gates from inputs and from what units show: [B, T, gates U],
+/// [gates U, U], b_hn [U], in double, where U are the units it is padded to.
+struct Unpacked {
+  std::int64_t gates;
+  at::Tensor given, recurrent, bias_hn;
+
+  Unpacked(Cell cell, const at::Tensor& packed, const at::Tensor& x, std::int64_t hidden) {
+    const DeviceLayer parts(cell, x.size(-1), hidden, packed.scalar_type());
+    const std::int64_t U = parts.units, width = parts.gates * U, rows = parts.weight_ih / width;
+    const at::Tensor all = packed.flatten().to(at::kDouble);
+    const auto part = [&](std::int64_t from, at::IntArrayRef sizes) {
+      return all.slice(0, from, from + c10::multiply_integers(sizes)).view(sizes);
+    };
+    gates = parts.gates;
+    given = at::matmul(x, part(parts.weight_ih, {x.size(-1), width})).add(part(parts.biases, {width}));
+    bias_hn = cell == Cell::Gru ? part(parts.bias_hn, {U}) : at::zeros({U}, at::kDouble);
+    if (packed.scalar_type() == at::kFloat) {
+      recurrent = part(0, {rows / 4, gates, hidden, 4}).permute({1, 2, 0, 3}).reshape({width, rows});
+      EXPECT_TRUE(recurrent.slice(1, hidden).eq(0).all().item<bool>());
+      recurrent = recurrent.slice(1, 0, hidden);
+    } else {
+      recurrent =
+          part(0, {U / 8, U / 16, gates, 8, 4, 2, 2}).permute({2, 0, 3, 1, 5, 4, 6}).reshape({width, U});
+      given = given.view({x.size(0), x.size(1), U / 8, gates, 8}).transpose(2, 3).flatten(2);
+    }
+  }
+};
+
+/// Step by step in double: what cuda/recurrence.h and cuda/recurrence_bf16.h say the numbers are.
 at::Tensor run_packed_direction(Cell cell, const at::Tensor& packed, const at::Tensor& x,
                                 std::int64_t hidden) {
-  const DeviceLayer parts(cell, x.size(-1), hidden);
-  const std::int64_t width = parts.gates * hidden, rows = parts.weight_ih / width;
-  const auto part = [&](std::int64_t from, at::IntArrayRef sizes) {
-    return packed.slice(0, from, from + c10::multiply_integers(sizes)).view(sizes);
-  };
-  const at::Tensor given =
-      at::matmul(x, part(parts.weight_ih, {x.size(-1), width})).add(part(parts.biases, {width}));
-  const at::Tensor recurrent =
-      part(0, {rows / 4, parts.gates, hidden, 4}).permute({1, 2, 0, 3}).reshape({width, rows});
-  EXPECT_TRUE(recurrent.slice(1, hidden).eq(0).all().item<bool>());
-  at::Tensor h = at::zeros({x.size(0), hidden}, at::kDouble), c = h;
+  const Unpacked layer(cell, packed, x, hidden);
+  at::Tensor h = at::zeros({x.size(0), layer.recurrent.size(1)}, at::kDouble), c = h;
   std::vector<at::Tensor> out;
   for (std::int64_t t = 0; t < x.size(1); ++t) {
-    const auto g = given.select(1, t).chunk(parts.gates, 1),
-               r = at::matmul(h, recurrent.slice(1, 0, hidden).t()).chunk(parts.gates, 1);
+    const auto g = layer.given.select(1, t).chunk(layer.gates, 1),
+               r = at::matmul(h, layer.recurrent.t()).chunk(layer.gates, 1);
     if (cell == Cell::Lstm) {
       c = (g[1] + r[1]).sigmoid() * c + (g[0] + r[0]).sigmoid() * (g[2] + r[2]).tanh();
       h = (g[3] + r[3]).sigmoid() * c.tanh();
     } else {
       const at::Tensor z = (g[1] + r[1]).sigmoid(),
-                       n = (g[2] + (g[0] + r[0]).sigmoid() * (r[2] + part(parts.bias_hn, {hidden}))).tanh();
+                       n = (g[2] + (g[0] + r[0]).sigmoid() * (r[2] + layer.bias_hn)).tanh();
       h = (1 - z) * n + z * h;
     }
-    out.push_back(h);
+    EXPECT_TRUE(h.slice(1, hidden).eq(0).all().item<bool>()) << "a padded unit shows something";
+    out.push_back(h.slice(1, 0, hidden));
   }
   return at::stack(out, 1);
+}
+
+/// The layer's weights rounded to bf16, its biases such that their sums need no rounding.
+std::vector<Direction> in_bf16(std::vector<Direction> layer) {
+  for (Direction& d : layer)
+    for (at::Tensor* t : {&d.weight_ih, &d.weight_hh, &d.bias_ih, &d.bias_hh})
+      if (t->defined()) *t = (t->dim() == 1 ? t->mul(8).round().clamp(-32, 32).div(8) : *t).to(at::kBFloat16);
+  return layer;
 }
 
 TEST(LayerKernel, TheFormForCudaDevicesHoldsTheLayer) {
   for (const Cell cell : kCells)
     for (const bool biases : {true, false})
-      for (const std::int64_t hidden : {1, 7, 16, 33}) {
-        const auto layer = random_layer(cell, 5, hidden, 2, biases);
-        const at::Tensor x = at::randn({3, 4, 5}), packed = pack_layer(cell, layer, at::kCUDA);
-        ASSERT_EQ(packed.sizes(), at::IntArrayRef({2, DeviceLayer(cell, 5, hidden).size}));
-        EXPECT_EQ(packed.size(1) % 4, 0) << "directions begin where a quadruple may";
-        const at::Tensor wide = packed.to(at::kDouble), backwards = x.to(at::kDouble).flip(1);
-        const at::Tensor got = at::cat({run_packed_direction(cell, wide[0], x.to(at::kDouble), hidden),
-                                        run_packed_direction(cell, wide[1], backwards, hidden).flip(1)},
-                                       2);
-        EXPECT_LE(got.sub(reference(cell, x, layer, true)).abs().max().item<double>(), 1e-6);
-      }
+      for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
+        for (const std::int64_t hidden : {1, 7, 16, 33}) {
+          std::vector<Direction> layer = random_layer(cell, 5, hidden, 2, biases);
+          if (type == at::kBFloat16) layer = in_bf16(layer);
+          const at::Tensor x = at::randn({3, 4, 5}, at::kDouble), packed = pack_layer(cell, layer, at::kCUDA);
+          const std::int64_t size = DeviceLayer(cell, 5, hidden, type).size;
+          ASSERT_EQ(packed.scalar_type(), type);
+          ASSERT_EQ(packed.sizes(),
+                    type == at::kFloat ? at::IntArrayRef({2, size}) : at::IntArrayRef({2, size / 16, 16}));
+          EXPECT_EQ(size % 4, 0) << "directions begin where a quadruple may";
+          const at::Tensor got = at::cat({run_packed_direction(cell, packed[0], x, hidden),
+                                          run_packed_direction(cell, packed[1], x.flip(1), hidden).flip(1)},
+                                         2);
+          EXPECT_LE(got.sub(reference(cell, x, layer, true)).abs().max().item<double>(), 1e-6);
+        }
 }
 
 /// A layer is cut into more tiles for more threads: 1 to 7 sequences, in one direction and in two.
