@@ -7,6 +7,8 @@
 #include <cmath>
 #include <map>
 
+#include "graph/error.h"
+
 namespace pollard::pruning {
 namespace {
 
@@ -24,6 +26,27 @@ at::Tensor scaled_weight(const Observed& o, const at::Tensor& covariance, const 
   if (s.size(1) == 1) return w * s.sqrt();
   const auto [values, vectors] = at::linalg_eigh(s, "L");
   return at::matmul(vectors.transpose(1, 2), w) * values.clamp_min(0).sqrt().unsqueeze(2);
+}
+
+/// (C + ridge mean(diag C))^-1 [batch, n, n]. Products in single precision leave eigenvalues uncertain by 1e-7 of the largest
+/// one, which may be thousands of times the mean: where the sum is not positive definite, the ridge is below what is known of C,
+/// and grows tenfold until it is.
+at::Tensor inverse_of(const at::Tensor& covariance, double ridge) {
+  const at::Tensor diagonal = covariance.diagonal(0, 1, 2), mean = diagonal.mean(1, true).clamp_min(1e-30);
+  for (;; ridge = std::max(10 * ridge, 1e-9)) {
+    const auto [factor, failed] =
+        at::linalg_cholesky_ex(covariance + at::diag_embed((mean * ridge).expand(diagonal.sizes())));
+    if (!failed.any().item<bool>()) return at::cholesky_inverse(factor);
+    if (ridge > 1e3)
+      throw UserError(
+          {.code = "E0325",
+           .exit = Exit::BadFile,
+           .subject = "scores",
+           .message = "the activations of the samples are not finite",
+           .where = {},
+           .why = "their products overflow, or the samples or weights hold NaN or infinite values",
+           .help = "look for them with: pollard inspect FILE"});
+  }
 }
 
 }  // namespace
@@ -59,10 +82,7 @@ std::vector<BlockElimination::Problem> consumer_problems(const std::vector<Consu
   }
   std::vector<BlockElimination::Problem> out;
   for (Parts& p : parts) {
-    const at::Tensor diagonal = p.covariance.diagonal(0, 1, 2);
-    const at::Tensor strength = (diagonal.mean(1, true) * ridge).clamp_min(1e-30);
-    const at::Tensor system = p.covariance + at::diag_embed(strength.expand(diagonal.sizes()));
-    out.push_back({.inverse = at::cholesky_inverse(at::linalg_cholesky(system)),
+    out.push_back({.inverse = inverse_of(p.covariance, ridge),
                    .weight = at::cat(p.weights, 1),
                    .columns = std::move(p.columns)});
   }

@@ -14,7 +14,8 @@ enum class ErrorMetric {
   Output  ///< at the network's output, to first order, relative to its energy; needs output gradients
 };
 
-/// The least-squares problems of one group, with C + ridge mean(diag C) as second moments: consumers of one input are one
+/// The least-squares problems of one group, with C + ridge mean(diag C) as second moments (a larger ridge where single precision
+/// leaves that sum indefinite): consumers of one input are one
 /// problem with their outputs stacked. Empty when none of the consumers was seen.
 std::vector<BlockElimination::Problem> consumer_problems(const std::vector<Consumer>& consumers,
                                                          const Statistics& statistics, double ridge,

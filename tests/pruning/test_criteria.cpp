@@ -14,6 +14,7 @@
 #include "graph/error.h"
 #include "models/model.h"
 #include "pruning/calibration.h"
+#include "pruning/consumer_problems.h"
 #include "pruning/criteria/options.h"
 #include "pruning/plan.h"
 #include "pruning/scores.h"
@@ -242,6 +243,32 @@ TEST(Criteria, OfOnesOwnRegisterFromOutside) {
   const Plan plan = make_plan(network.model, network.dependencies, options);
   EXPECT_EQ(plan.groups[0].removed, (std::vector<std::int64_t>{0, 1, 2, 3}));
   EXPECT_EQ(code_of([] { make_criterion("position:other=1"); }), "E0208");
+}
+
+/// Activations that hardly differ from sample to sample: in single precision their second moments are known to 1e-7 of an
+/// eigenvalue thousands of times the mean, and adding 1e-3 of it leaves them indefinite.
+TEST(LeastSquares, RidgeGrowsUntilIndefiniteMomentsAreDefinite) {
+  const auto inverse = [](const at::Tensor& moments) {
+    const auto input = std::make_shared<InputMoments>(InputMoments{
+        .sum = at::zeros({1, 2}, at::kDouble), .second = moments.unsqueeze(0), .rows = 1, .total = 1});
+    Statistics statistics;
+    statistics.observed.push_back(
+        {.contraction = {}, .weight = at::ones({1, 1, 2, 1}), .input = input, .output_gradient = {}});
+    const auto problems =
+        consumer_problems({{.observed = 0, .channels = {{0}, {1}}}}, statistics, 1e-3, ErrorMetric::Local);
+    return problems.at(0).inverse[0];
+  };
+  const at::Tensor known = at::tensor({2.0, 0.5, 0.5, 2.0}, at::kDouble).view({2, 2}),
+                   indefinite = at::tensor({1.0, 1.002, 1.002, 1.0}, at::kDouble).view({2, 2}),
+                   unit = at::eye(2, at::kDouble);
+  EXPECT_TRUE(at::allclose(at::matmul(inverse(known), known + 2e-3 * unit), unit));
+  EXPECT_TRUE(at::allclose(at::matmul(inverse(indefinite), indefinite + 1e-2 * unit), unit));
+  try {
+    inverse(indefinite * NAN);
+    ADD_FAILURE() << "moments that are no numbers";
+  } catch (const UserError& error) {
+    EXPECT_EQ(error.parts().code, "E0325");
+  }
 }
 
 }  // namespace
