@@ -124,12 +124,90 @@ TEST(LoweredVisionLstm, RunsEveryCellInOneCall) {
   for (const auto& [name, spec, cells] :
        {std::tuple("vision_lstm", R"({"dim":16,"depth":3,"mlstm":"parallel"})", 3),
         std::tuple("vision_lstm", R"({"dim":16,"depth":2,"mlstm":"parallel","legacy_norm":true})", 2),
-        std::tuple("vision_lstm2", R"({"dim":16,"depth":2,"mlstm":"parallel"})", 4)}) {
+        std::tuple("vision_lstm2", R"({"dim":16,"depth":2,"mlstm":"parallel"})", 4),
+        std::tuple("vision_lstm", R"({"dim":16,"depth":2,"mlstm":"chunkwise"})", 2),
+        std::tuple("vision_lstm2", R"({"dim":16,"depth":1,"mlstm":"chunkwise","mlstm_chunk":75})", 2),
+        std::tuple("vision_lstm", R"({"dim":16,"depth":2,"stride":8,"mlstm":"auto"})", 2)}) {
     const Model plain = fresh_model(*find_family(name), spec, 0);
     const kernels::Lowered lowered = kernels::lower(plain.program, plain.weights);
     EXPECT_EQ(count(lowered.program, "pollard.packed_mlstm_cell.default"), cells) << name;
     EXPECT_EQ(count(lowered.program, "aten.einsum.default"), 0) << name;
   }
+}
+
+/// Chunks of 3, 3 and 1 positions.
+Captured cell_in_chunks() {
+  const Family& family = *find_family("mlstm_cell");
+  const auto network =
+      family.build(R"({"dim":16,"num_heads":4,"seq":7,"network":"projected","form":"chunkwise","chunk":3})");
+  network->initialise(at::make_generator<at::CPUGeneratorImpl>(1));
+  return capture(*network);
+}
+
+/// Those of all seven; the first chunk is one of its own where the others are not recognised.
+std::ptrdiff_t mlstms_in(const graph::Program& program, const kernels::Weights& weights) {
+  const kernels::Lowered lowered = kernels::lower(program, weights);
+  return std::ranges::count_if(lowered.program.ops, [&](const graph::Op& op) {
+    return op.target == "pollard.mlstm.default" && lowered.program[op.outputs[0]].shape[2].hint == 7;
+  });
+}
+
+/// A number, or a list of one.
+bool add_to(graph::Arg& arg, std::int64_t by) {
+  if (auto* list = arg.as<graph::Arg::List>()) return list->size() == 1 && add_to(list->front(), by);
+  if (auto* real = arg.as<double>()) return *real += static_cast<double>(by), true;
+  auto* integer = arg.as<std::int64_t>();
+  return integer && (*integer += by, true);
+}
+
+/// Each number of each op between the gates and the result, made less by one, makes it something else.
+TEST(LoweredMlstm, RecognisesChunksByAllOfTheirNumbers) {
+  const Captured plain = cell_in_chunks();
+  EXPECT_EQ(mlstms_in(plain.program, plain.weights), 1);
+  const auto is = [](std::string_view base) {
+    return [base](const graph::Op& op) { return op.base_name() == base; };
+  };
+  const auto& ops = plain.program.ops;
+  const auto from = std::ranges::find_if(ops, is("log_sigmoid")),
+             to = std::ranges::find_if(ops, is("layer_norm"));
+  ASSERT_TRUE(from != ops.end() && to != ops.end());
+  int changed = 0;
+  for (auto op = from; op != to; ++op)
+    for (std::size_t a = 0; a < op->args.size(); ++a) {
+      graph::Program other = plain.program;
+      graph::Op& target = other.ops[static_cast<std::size_t>(op - ops.begin())];
+      if (!add_to(target.args[a].arg, -1)) continue;
+      ++changed;
+      EXPECT_EQ(mlstms_in(other, plain.weights), 0) << op->target << " " << op->args[a].name;
+    }
+  EXPECT_GT(changed, 80);
+}
+
+/// Chunk by chunk, an operand that is another value of the same shape makes it something else.
+TEST(LoweredMlstm, RecognisesChunksByAllOfTheirOperands) {
+  const Captured plain = cell_in_chunks();
+  int changed = 0;
+  for (std::size_t i = 0; i < plain.program.ops.size(); ++i)
+    for (const char* name : {"self", "other"}) {
+      const auto& op = plain.program.ops[i];
+      const auto own = op.tensor(name);
+      const bool inside = op.base_name() != "linear" && op.base_name() != "layer_norm" && own;
+      if (!inside || plain.program[op.outputs[0]].shape.size() < 3) continue;
+      const auto twin =
+          std::ranges::find_if(plain.program.ops.rend() - static_cast<std::ptrdiff_t>(i),
+                               plain.program.ops.rend(), [&](const graph::Op& before) {
+                                 return before.outputs[0] != *own &&
+                                        plain.program[before.outputs[0]].shape == plain.program[*own].shape;
+                               });
+      if (twin == plain.program.ops.rend()) continue;
+      graph::Program other = plain.program;
+      other.ops[i].set(name, twin->outputs[0]);
+      ++changed;
+      const kernels::Lowered lowered = kernels::lower(other, plain.weights);
+      const at::Tensor x = at::randn({2, 7, 16});
+      expect_same(kernels::Executor(other), plain.weights, lowered, {x}, op.target + " " + name);
+    }
+  EXPECT_GT(changed, 60);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, LoweredFamilies, ::testing::ValuesIn(family_names()),
