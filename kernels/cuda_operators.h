@@ -7,6 +7,7 @@
 #include <map>
 #include <vector>
 
+#include "kernels/attention/cascaded_attention.h"
 #include "kernels/attention/focused_attention.h"
 #include "kernels/recurrent/layer.h"
 
@@ -39,6 +40,14 @@ at::Tensor focused_attention(const at::Tensor& q, const at::Tensor& k, const at:
 constexpr std::int64_t kWidestMasked = 256;
 at::Tensor masked_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const at::Tensor& gates, const at::Tensor& mask, double scale, bool causal);
+
+/// pollard::cascaded_group_attention (attention/cascaded_attention.h) over windows whose heads' numbers fit into a block's
+/// shared memory (cuda/cascaded_attention.h), up to 16 heads; something in every tensor.
+bool takes_cascade(const CascadedWeights& weights, std::int64_t height, std::int64_t width);
+at::Tensor cascaded_attention(const at::Tensor& input, const CascadedWeights& weights, double scale);
+
+/// pollard::monarch (monarch.h): something in both factors.
+at::Tensor monarch(const at::Tensor& input, const at::Tensor& first, const at::Tensor& second);
 
 /// Sums of |w|^power over the rows and the columns of a contiguous weight seen as [rows, rest] (slab_sums.h).
 struct Sums {

@@ -62,6 +62,9 @@ at::Tensor masked_attention(const at::Tensor&, const at::Tensor&, const at::Tens
                             const at::Tensor&, double, bool) {
   refuse();
 }
+bool takes_cascade(const CascadedWeights&, std::int64_t, std::int64_t) { return false; }
+at::Tensor cascaded_attention(const at::Tensor&, const CascadedWeights&, double) { refuse(); }
+at::Tensor monarch(const at::Tensor&, const at::Tensor&, const at::Tensor&) { refuse(); }
 Sums power_sums(const at::Tensor&, std::int64_t, int) { refuse(); }
 at::Tensor slice(const at::Tensor&, const std::vector<std::int64_t>&, const std::vector<std::int64_t>&,
                  std::int64_t, std::int64_t, at::IntArrayRef) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/cuda_operators.h"
 #include "kernels/gradients.h"
 
 namespace pollard::kernels {
@@ -109,8 +110,12 @@ at::Tensor run_plain(const Kernel& kernel, const at::Tensor& input, const at::Te
   return run_packed(kernel, input, pack(kernel, first), pack(kernel, second), first.size(1), second.size(1));
 }
 
-bool is_plain(const at::Tensor& t) {
-  return t.is_cpu() && t.scalar_type() == at::kFloat && !follows_gradients(t);
+/// In single precision beside the input, without gradients, and not empty.
+bool fits_kernel(const at::Tensor& input, const at::Tensor& first, const at::Tensor& second) {
+  const auto plain = [&](const at::Tensor& t) {
+    return t.device() == input.device() && t.scalar_type() == at::kFloat && !follows_gradients(t);
+  };
+  return plain(input) && plain(first) && plain(second) && first.numel() > 0 && second.numel() > 0;
 }
 
 at::Tensor packed_monarch(const at::Tensor& input, const at::Tensor& first, const at::Tensor& second,
@@ -146,9 +151,11 @@ at::Tensor monarch_by_aten(const at::Tensor& input, const at::Tensor& first, con
 
 at::Tensor monarch(const at::Tensor& input, const at::Tensor& first, const at::Tensor& second) {
   check(input, first, second);
-  const bool fused = is_plain(input) && is_plain(first) && is_plain(second) && first.numel() > 0 &&
-                     second.numel() > 0 && input.numel() >= kRowsWorthPacking * input.size(-1);
-  return fused ? run_plain(best_kernel(), input, first, second) : monarch_by_aten(input, first, second);
+  const bool fits = fits_kernel(input, first, second);
+  if (fits && input.is_cuda()) return cuda::monarch(input, first, second);
+  if (fits && input.is_cpu() && input.numel() >= kRowsWorthPacking * input.size(-1))
+    return run_plain(best_kernel(), input, first, second);
+  return monarch_by_aten(input, first, second);
 }
 
 at::Tensor pack_monarch_factor(const at::Tensor& factor) {

@@ -15,9 +15,10 @@ namespace pollard::kernels {
 ///     pollard::monarch(Tensor input, Tensor first, Tensor second) -> Tensor
 ///     pollard::packed_monarch(Tensor input, Tensor first, Tensor second, int q, int s) -> Tensor
 ///
-/// Single precision on a CPU without gradients runs in a kernel that permutes nothing, where rows are enough to pay for
-/// packing the factors; everything else in two batched products of ATen's, differentiable. The second operator takes
-/// factors that pack_monarch_factor has packed once: what lowering makes of constant ones. Tensors of other forms: ValueError.
+/// Single precision without gradients runs in kernels that permute nothing: on CUDA devices, and on a CPU where rows are enough
+/// to pay for packing the factors; everything else in two batched products of ATen's, differentiable. The second operator, of
+/// CPUs alone, takes factors that pack_monarch_factor has packed once: what lowering makes of constant ones. Tensors of other
+/// forms: ValueError.
 at::Tensor monarch(const at::Tensor& input, const at::Tensor& first, const at::Tensor& second);
 at::Tensor monarch_by_aten(const at::Tensor& input, const at::Tensor& first, const at::Tensor& second);
 

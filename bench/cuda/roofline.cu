@@ -15,12 +15,15 @@
 #include <cstring>
 #include <functional>
 #include <random>
+#include <string>
 #include <vector>
 
+#include "kernels/cuda/cascaded_attention.h"
 #include "kernels/cuda/dialect.cuh"
 #include "kernels/cuda/focused_attention.h"
 #include "kernels/cuda/masked_attention.h"
 #include "kernels/cuda/mlstm.h"
+#include "kernels/cuda/monarch.h"
 #include "kernels/cuda/power_sums.h"
 #include "kernels/cuda/recurrence.h"
 #include "kernels/cuda/recurrence_bf16.h"
@@ -135,17 +138,29 @@ double tensor_speed(int multiprocessors) {
          seconds([&] { multiply_tiles<<<blocks, kThreads>>>(out.data(), kRounds); });
 }
 
+/// A row's name, sizes in the places of %lld.
+template <class... Sizes>
+std::string label(const char* format, Sizes... sizes) {
+  char text[128];
+  std::snprintf(text, sizeof text, format, static_cast<long long>(sizes)...);
+  return text;
+}
+
 struct Limits {
   double bytes, operations;  ///< a second
 };
 
-void report(const Limits& limits, const char* what, double operations, double bytes, double time) {
+void report(const Limits& limits, const std::string& what, double operations, double bytes, double time) {
   const double arithmetic = operations / limits.operations, traffic = bytes / limits.bytes,
                limit = std::max(arithmetic, traffic);
-  std::printf("%-52s %9.1f us %7.1f TF/s %7.0f GB/s  %-10s %5.1f %%\n", what, 1e6 * time,
+  std::printf("%-52s %9.1f us %7.1f TF/s %7.0f GB/s  %-10s %5.1f %%\n", what.c_str(), 1e6 * time,
               operations / time / 1e12, bytes / time / 1e9, arithmetic > traffic ? "arithmetic" : "memory",
               100 * limit / time);
   std::fflush(stdout);
+}
+
+std::string columns_label(const char* name, Index images, Index side, Index hidden) {
+  return name + label(", columns of %lld x %lldx%lld, H %lld", images, side, side, hidden);
 }
 
 /// A recurrent layer of `gates` gates, both ways along the columns of maps.
@@ -155,7 +170,6 @@ void recurrence(const Limits& limits, const char* name, Index gates,
   std::vector<Memory<float>*> keep;
   const Index tokens = images * side * side, width = 2 * gates * hidden,
               recurrent = recurrence_rows(hidden) * gates * hidden, stride = (recurrent + hidden + 3) / 4 * 4;
-  char what[128];
   const Memory<float> output(tokens * 4 * hidden);
   const float* const weights = random(2 * stride, 0.1f, keep).data();
   const Recurrence layer{random(tokens * width, 1, keep).data(),
@@ -170,9 +184,7 @@ void recurrence(const Limits& limits, const char* name, Index gates,
                          2,
                          4 * hidden,
                          0};
-  std::snprintf(what, sizeof what, "%s, columns of %lld x %lldx%lld, H %lld", name,
-                static_cast<long long>(images), static_cast<long long>(side), static_cast<long long>(side),
-                static_cast<long long>(hidden));
+  const std::string what = columns_label(name, images, side, hidden);
   report(limits, what, static_cast<double>(tokens) * 2 * static_cast<double>(width * hidden),
          4.0 * static_cast<double>(tokens) * static_cast<double>(width + 2 * hidden),
          seconds([&] { run(layer, nullptr, recurrence_tiling(layer)); }));
@@ -184,7 +196,6 @@ void recurrence_bf16(const Limits& limits, const char* name, Index gates,
                      void (*run)(const RecurrenceBf16&, void*), Index images, Index side, Index hidden) {
   const Index tokens = images * side * side, units = bf16_units(hidden), width = 2 * gates * units,
               recurrent = gates * units * units, stride = recurrent + units;
-  char what[128];
   const Memory<std::uint16_t> output(tokens * 4 * hidden);
   const auto halves = [&](Index count, float scale) {
     std::vector<unsigned> words(static_cast<std::size_t>(count / 2));
@@ -213,9 +224,7 @@ void recurrence_bf16(const Limits& limits, const char* name, Index gates,
                              2,
                              4 * hidden,
                              0};
-  std::snprintf(what, sizeof what, "%s bf16, columns of %lld x %lldx%lld, H %lld", name,
-                static_cast<long long>(images), static_cast<long long>(side), static_cast<long long>(side),
-                static_cast<long long>(hidden));
+  const std::string what = columns_label(name, images, side, hidden);
   report(limits, what, static_cast<double>(tokens) * 4 * static_cast<double>(gates * hidden * hidden),
          2.0 * static_cast<double>(tokens) * static_cast<double>(width + 2 * hidden),
          seconds([&] { run(layer, nullptr); }));
@@ -247,9 +256,7 @@ void mlstm(const Limits& limits, Index heads, Index steps, Index width) {
               width,
               width,
               1e-6f};
-  char what[128];
-  std::snprintf(what, sizeof what, "mLSTM, %lld heads, S %lld, d %lld", static_cast<long long>(heads),
-                static_cast<long long>(steps), static_cast<long long>(width));
+  const std::string what = label("mLSTM, %lld heads, S %lld, d %lld", heads, steps, width);
   const double pairs = static_cast<double>(steps) * static_cast<double>(steps + 1) / 2;
   report(limits, what, static_cast<double>(heads) * pairs * 4 * static_cast<double>(width),
          16.0 * static_cast<double>(positions * width), seconds([&] { mlstm(layer, nullptr); }));
@@ -273,10 +280,8 @@ void focused(const Limits& limits, Index batch, Index queries, Index keys, Index
                         3};
   const Memory<float> work(focused_work(call));
   call.work = work.data();
-  char what[128];
-  std::snprintf(what, sizeof what, "focused attention, %lld of %lld, n %lld, %lld heads, d %lld",
-                static_cast<long long>(batch), static_cast<long long>(queries), static_cast<long long>(keys),
-                static_cast<long long>(heads), static_cast<long long>(width));
+  const std::string what = label("focused attention, %lld of %lld, n %lld, %lld heads, d %lld", batch,
+                                 queries, keys, heads, width);
   report(limits, what, static_cast<double>(batch * (queries + keys)) * 2 * static_cast<double>(C * width),
          8.0 * static_cast<double>(batch * (queries + keys) * C),
          seconds([&] { focused_attention(call, nullptr); }));
@@ -297,15 +302,70 @@ void masked(const Limits& limits, Index batch, Index heads, Index positions, Ind
   const MaskedAttention call{rows(),        rows(), rows(), {},        gates_there.data(),
                              output.data(), batch,  heads,  positions, positions,
                              width,         width,  0.125f, false};
-  char what[128];
-  std::snprintf(what, sizeof what, "attention, %lld x %lld heads, S %lld, d %lld, closed 1 of %lld",
-                static_cast<long long>(batch), static_cast<long long>(heads),
-                static_cast<long long>(positions), static_cast<long long>(width),
-                static_cast<long long>(closed));
+  const std::string what = label("attention, %lld x %lld heads, S %lld, d %lld, closed 1 of %lld", batch,
+                                 heads, positions, width, closed);
   const double open = closed == 0 ? 1 : 1 - 1 / static_cast<double>(closed);
   report(limits, what, open * 4 * static_cast<double>(numbers) * static_cast<double>(positions),
          4 * (3 * open + 1) * static_cast<double>(numbers),
          seconds([&] { masked_attention(call, nullptr); }));
+  for (Memory<float>* memory : keep) delete memory;
+}
+
+/// Windows of side x side positions; heads read and give `width` channels.
+void cascade(const Limits& limits, Index windows, int side, int heads, int width, int keys) {
+  std::vector<Memory<float>*> keep;
+  const Index n = side * side, channels = heads * width, made = 2 * keys + width;
+  const Memory<float> output(windows * channels * n);
+  CascadedAttention call{random(windows * channels * n, 1, keep).data(),
+                         random(heads * n * n, 1, keep).data(),
+                         output.data(),
+                         windows,
+                         side,
+                         side,
+                         heads,
+                         0.25f,
+                         {}};
+  double operations = 0;
+  for (int h = 0; h < heads; ++h) {
+    const int reach = h == 0 ? 7 : 5;
+    call.head[h] = {random(made * width, 0.1f, keep).data(),
+                    random(made, 1, keep).data(),
+                    random(keys * reach * reach, 0.2f, keep).data(),
+                    random(keys, 1, keep).data(),
+                    width,
+                    keys,
+                    width,
+                    reach};
+    operations += 2.0 * static_cast<double>(n * (made * width + keys * reach * reach + n * (keys + width)));
+  }
+  report(limits, label("cascades, %lld of %lldx%lld, %lld heads of %lld", windows, side, side, heads, width),
+         static_cast<double>(windows) * operations,
+         4.0 * static_cast<double>(2 * windows * channels * n + heads * (made * width + n * n)),
+         seconds([&] { cascaded_attention(call, nullptr); }));
+  for (Memory<float>* memory : keep) delete memory;
+}
+
+/// `blocks` blocks of `rank` columns each in both factors, as `pollard compress --monarch` makes them.
+void monarch(const Limits& limits, Index rows, Index inputs, Index outputs, Index blocks, Index rank) {
+  std::vector<Memory<float>*> keep;
+  const Index q = rank * blocks, middle_width = q * blocks, weights = q * (inputs + outputs);
+  const Memory<float> middle(rows * middle_width), output(rows * outputs);
+  const Monarch call{random(rows * inputs, 1, keep).data(),
+                     random(q * inputs, 0.1f, keep).data(),
+                     random(q * outputs, 0.1f, keep).data(),
+                     middle.data(),
+                     output.data(),
+                     rows,
+                     blocks,
+                     q,
+                     inputs / blocks,
+                     blocks,
+                     outputs / blocks,
+                     q};
+  report(limits, label("Monarch, %lld rows, %lld to %lld, rank %lld", rows, inputs, outputs, rank),
+         2.0 * static_cast<double>(rows) * static_cast<double>(weights),
+         4.0 * static_cast<double>(rows * (inputs + outputs) + weights),
+         seconds([&] { monarch(call, nullptr); }));
   for (Memory<float>* memory : keep) delete memory;
 }
 
@@ -314,9 +374,7 @@ void sums(const Limits& limits, Index rows, Index length) {
   const Memory<double> out(rows + length), partial(partial_sums(rows, length));
   const PowerSums weight{
       random(rows * length, 1, keep).data(), rows, length, 2, out.data(), out.data() + rows, partial.data()};
-  char what[128];
-  std::snprintf(what, sizeof what, "squares of rows and columns, %lld x %lld", static_cast<long long>(rows),
-                static_cast<long long>(length));
+  const std::string what = label("squares of rows and columns, %lld x %lld", rows, length);
   report(limits, what, 0, 4.0 * static_cast<double>(rows * length),
          seconds([&] { power_sums(weight, nullptr); }));
   for (Memory<float>* memory : keep) delete memory;
@@ -339,9 +397,7 @@ void slices(const Limits& limits, Index rows, Index columns, Index unit) {
   const SliceRows slice{
       input.data(), output.data(), row_numbers.data(), column_numbers.data(), row_count, column_count,
       columns,      unit};
-  char what[128];
-  std::snprintf(what, sizeof what, "half of rows and columns, %lld x %lld x %lld bytes",
-                static_cast<long long>(rows), static_cast<long long>(columns), static_cast<long long>(unit));
+  const std::string what = label("half of rows and columns, %lld x %lld x %lld bytes", rows, columns, unit);
   // Sectors are 32 bytes: of smaller units nearly all of a kept row has to come.
   const double read = unit >= 32 ? static_cast<double>(column_count) : static_cast<double>(columns);
   report(
@@ -369,12 +425,12 @@ int main(int argc, char** argv) {
   for (const Index images : {1, 64, 256}) gru(limits, images, 32, 48);
   gru(limits, 64, 16, 96);
   for (const Index images : {1, 8, 64, 256})
-    recurrence_bf16(tensor, "LSTM", 4, lstm_recurrence_bf16, images, 32, 48);
+    recurrence_bf16(tensor, "LSTM bf16", 4, lstm_recurrence_bf16, images, 32, 48);
   for (const Index images : {1, 64, 256})
-    recurrence_bf16(tensor, "LSTM", 4, lstm_recurrence_bf16, images, 16, 96);
-  recurrence_bf16(tensor, "LSTM", 4, lstm_recurrence_bf16, 64, 32, 37);
-  recurrence_bf16(tensor, "GRU", 3, gru_recurrence_bf16, 256, 32, 48);
-  recurrence_bf16(tensor, "GRU", 3, gru_recurrence_bf16, 256, 16, 96);
+    recurrence_bf16(tensor, "LSTM bf16", 4, lstm_recurrence_bf16, images, 16, 96);
+  recurrence_bf16(tensor, "LSTM bf16", 4, lstm_recurrence_bf16, 64, 32, 37);
+  recurrence_bf16(tensor, "GRU bf16", 3, gru_recurrence_bf16, 256, 32, 48);
+  recurrence_bf16(tensor, "GRU bf16", 3, gru_recurrence_bf16, 256, 16, 96);
   for (const Index width : {48, 96, 192, 384}) mlstm(limits, 64 * 4, 196, width);
   mlstm(limits, 8, 3136, 96);
   mlstm(limits, 4, 196, 192);
@@ -383,6 +439,17 @@ int main(int argc, char** argv) {
   focused(limits, 64, 3136, 49, 1, 64);
   focused(limits, 1, 3136, 3136, 2, 32);
   for (const Index closed : {0, 2}) masked(limits, 64, 12, 197, 64, closed);
+  for (const Index images : {1, 64, 256}) {
+    cascade(limits, 4 * images, 7, 4, 16, 16);
+    cascade(limits, 4 * images, 7, 3, 64, 16);
+    cascade(limits, images, 7, 3, 96, 16);
+    cascade(limits, images, 4, 4, 96, 16);
+  }
+  for (const Index rows : {16, 197, 64 * 197}) {
+    monarch(limits, rows, 384, 384, 4, 24);
+    monarch(limits, rows, 768, 3072, 4, 76);
+    monarch(limits, rows, 3072, 768, 4, 76);
+  }
   for (const Index rows : {1024, 4096, 16384}) sums(limits, rows, rows);
   sums(limits, 512, 4608);
   for (const Index unit : {2, 4, 36}) slices(limits, 8192, unit == 36 ? 2048 : 8192, unit);

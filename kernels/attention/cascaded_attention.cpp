@@ -9,6 +9,7 @@
 #include <array>
 #include <vector>
 
+#include "kernels/cuda_operators.h"
 #include "kernels/gradients.h"
 
 namespace pollard::kernels {
@@ -108,10 +109,10 @@ at::Tensor run_heads(const at::Tensor& input, const CascadedWeights& w, double s
 // In one kernel ------------------------------------------------------------------------------------------------
 
 bool fits_kernel(const at::Tensor& input, const CascadedWeights& w) {
-  const auto plain = [](const at::Tensor& t) {
-    return t.is_cpu() && t.scalar_type() == at::kFloat && !follows_gradients(t);
+  const auto plain = [&](const at::Tensor& t) {
+    return t.device() == input.device() && t.scalar_type() == at::kFloat && !follows_gradients(t);
   };
-  return plain(input) && plain(w.bias) && input.numel() > 0 &&
+  return (input.is_cpu() || input.is_cuda()) && plain(input) && plain(w.bias) && input.numel() > 0 &&
          std::ranges::all_of(std::array{w.qkv, w.qkv_bias, w.depthwise, w.depthwise_bias},
                              [&](at::TensorList list) { return std::ranges::all_of(list, plain); });
 }
@@ -196,7 +197,10 @@ at::Tensor cascaded_attention(const at::Tensor& input, const CascadedWeights& w,
   check(input, w);
   if (input.is_meta())
     return at::empty({input.size(0), joined_width(w), input.size(2), input.size(3)}, input.options());
-  return fits_kernel(input, w) ? run_fused(best_kernel(), input, w, scale) : run_heads(input, w, scale);
+  if (!fits_kernel(input, w)) return run_heads(input, w, scale);
+  if (input.is_cpu()) return run_fused(best_kernel(), input, w, scale);
+  return cuda::takes_cascade(w, input.size(2), input.size(3)) ? cuda::cascaded_attention(input, w, scale)
+                                                              : run_heads(input, w, scale);
 }
 
 at::Tensor cascaded_attention_with(const char* name, const at::Tensor& input, const CascadedWeights& w,

@@ -17,8 +17,9 @@ namespace pollard::kernels {
 ///
 /// qkv[h] [2 K_h + e_h, c_h, 1, 1] and its bias [2 K_h + e_h], depthwise[h] [K_h, 1, s, s] with s odd and its bias [K_h],
 /// bias [heads, n, n] (the networks' attention_biases read at their indices); e_(h-1) = c_h. Batch norms of a trained network
-/// are folded into weights and biases. Single precision on a CPU without gradients runs in one kernel, all heads of a window
-/// after each other in a core's cache; everything else in ATen's operators, differentiable. Tensors of other forms: ValueError.
+/// are folded into weights and biases. Single precision without gradients runs in one kernel, all heads of a window after each
+/// other in a core's cache or, on a CUDA device, in a block's shared memory, where they fit (cuda/cascaded_attention.h);
+/// everything else in ATen's operators, differentiable. Tensors of other forms: ValueError.
 struct CascadedWeights {
   at::TensorList qkv, qkv_bias, depthwise, depthwise_bias;
   at::Tensor bias;

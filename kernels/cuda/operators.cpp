@@ -6,9 +6,11 @@
 #include <c10/cuda/CUDAStream.h>
 
 #include "graph/error.h"
+#include "kernels/cuda/cascaded_attention.h"
 #include "kernels/cuda/focused_attention.h"
 #include "kernels/cuda/masked_attention.h"
 #include "kernels/cuda/mlstm.h"
+#include "kernels/cuda/monarch.h"
 #include "kernels/cuda/power_sums.h"
 #include "kernels/cuda/recurrence.h"
 #include "kernels/cuda/recurrence_bf16.h"
@@ -169,6 +171,86 @@ at::Tensor masked_attention(const at::Tensor& q, const at::Tensor& k, const at::
                    stream_of(q));
   check_launch();
   return out.transpose(1, 2);
+}
+
+namespace {
+
+/// Sizes without data, of up to kMostCascadedHeads heads.
+CascadedAttention sizes_of(const CascadedWeights& w, std::int64_t height, std::int64_t width) {
+  const auto narrow = [](std::int64_t size) { return static_cast<int>(size); };
+  CascadedAttention call{};
+  call.height = narrow(height);
+  call.width = narrow(width);
+  call.heads = narrow(std::ssize(w.qkv));
+  for (std::size_t h = 0; h < w.qkv.size(); ++h) {
+    const std::int64_t keys = w.depthwise[h].size(0);
+    call.head[h].read = narrow(w.qkv[h].size(1));
+    call.head[h].keys = narrow(keys);
+    call.head[h].given = narrow(w.qkv[h].size(0) - 2 * keys);
+    call.head[h].side = narrow(w.depthwise[h].size(2));
+  }
+  return call;
+}
+
+}  // namespace
+
+bool takes_cascade(const CascadedWeights& w, std::int64_t height, std::int64_t width) {
+  return w.qkv.size() <= kMostCascadedHeads && takes_cascade(sizes_of(w, height, width));
+}
+
+at::Tensor cascaded_attention(const at::Tensor& given, const CascadedWeights& w, double scale) {
+  const c10::DeviceGuard device(given.device());
+  std::vector<at::Tensor> kept;
+  const auto data = [&](const at::Tensor& t) {
+    kept.push_back(t.contiguous());
+    return kept.back().const_data_ptr<float>();
+  };
+  CascadedAttention call = sizes_of(w, given.size(2), given.size(3));
+  std::int64_t joined = 0;
+  for (std::size_t h = 0; h < w.qkv.size(); ++h) {
+    CascadedHead& head = call.head[h];
+    head.qkv = data(w.qkv[h]);
+    head.qkv_bias = data(w.qkv_bias[h]);
+    head.depthwise = data(w.depthwise[h]);
+    head.depthwise_bias = data(w.depthwise_bias[h]);
+    joined += head.given;
+  }
+  const at::Tensor out = at::empty({given.size(0), joined, given.size(2), given.size(3)}, given.options());
+  call.input = data(given);
+  call.bias = data(w.bias);
+  call.output = out.mutable_data_ptr<float>();
+  call.windows = given.size(0);
+  call.scale = static_cast<float>(scale);
+  cascaded_attention(call, stream_of(given));
+  check_launch();
+  return out;
+}
+
+at::Tensor monarch(const at::Tensor& given, const at::Tensor& first_given, const at::Tensor& second_given) {
+  const c10::DeviceGuard device(given.device());
+  const at::Tensor input = given.contiguous(), first = first_given.contiguous(),
+                   second = second_given.contiguous();
+  Monarch call{.input = input.const_data_ptr<float>(),
+               .first = first.const_data_ptr<float>(),
+               .second = second.const_data_ptr<float>(),
+               .middle = nullptr,
+               .output = nullptr,
+               .rows = input.numel() / input.size(-1),
+               .k = first.size(0),
+               .q = first.size(1),
+               .p = first.size(2),
+               .l = second.size(0),
+               .s = second.size(1),
+               .r = second.size(2)};
+  std::vector<std::int64_t> shape = input.sizes().vec();
+  shape.back() = call.s * call.l;
+  const at::Tensor out = at::empty(shape, input.options()),
+                   middle = at::empty({call.rows, call.k * call.q}, input.options());
+  call.middle = middle.mutable_data_ptr<float>();
+  call.output = out.mutable_data_ptr<float>();
+  monarch(call, stream_of(input));
+  check_launch();
+  return out;
 }
 
 Sums power_sums(const at::Tensor& weight, std::int64_t rows, int power) {

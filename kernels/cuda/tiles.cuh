@@ -43,11 +43,11 @@ __device__ inline void fill_turned(float* to, Read&& read) {
 
 /// square[i][j] += sum over n < count of left[n][top + i] right[n][side + j].
 __device__ inline void multiply(float (&square)[4][4], const float* left, const float* right, int count,
-                                Place at) {
+                                Place at, int stride = kStride) {
 #pragma unroll 8
   for (int n = 0; n < count; ++n) {
-    const float4 a = *reinterpret_cast<const float4*>(left + n * kStride + at.top),
-                 b = *reinterpret_cast<const float4*>(right + n * kStride + at.side);
+    const float4 a = *reinterpret_cast<const float4*>(left + n * stride + at.top),
+                 b = *reinterpret_cast<const float4*>(right + n * stride + at.side);
     const float rows[4] = {a.x, a.y, a.z, a.w}, columns[4] = {b.x, b.y, b.z, b.w};
     for (int i = 0; i < 4; ++i)
       for (int j = 0; j < 4; ++j) square[i][j] += rows[i] * columns[j];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products with Monarch matrices on factors packed once: as `pollard compress --monarch` writes them (pruning/monarch.h), and
+// Products with Monarch matrices in one call, on factors packed once for a CPU: as `pollard compress --monarch` writes them (pruning/monarch.h), and
 // as the rule "operators" does.
 #include "kernels/lowering/monarch.h"
 
@@ -145,15 +145,15 @@ bool pack(Lowering& l, std::size_t index) {
   if (!found) found = find_products(l, result);
   if (!found) return false;
   const std::string name = l.value(result).name;
-  const ValueId first = l.add_constant(name + ".first", pack_monarch_factor(found->first)),
-                second = l.add_constant(name + ".second", pack_monarch_factor(found->second));
+  const bool packed = l.options.device != at::kCUDA;  // kernels there read factors as they are
+  const auto constant = [&](const char* part, const at::Tensor& factor) {
+    return l.add_constant(name + part, packed ? pack_monarch_factor(factor) : factor.contiguous());
+  };
+  const ValueId first = constant(".first", found->first), second = constant(".second", found->second);
   Op& op = l.op(index);
-  op.target = "pollard.packed_monarch.default";
-  op.args = {{"input", found->x},
-             {"first", first},
-             {"second", second},
-             {"q", found->first.size(1)},
-             {"s", found->second.size(1)}};
+  op.target = packed ? "pollard.packed_monarch.default" : "pollard.monarch.default";
+  op.args = {{"input", found->x}, {"first", first}, {"second", second}};
+  if (packed) op.args.insert(op.args.end(), {{"q", found->first.size(1)}, {"s", found->second.size(1)}});
   return true;
 }
 

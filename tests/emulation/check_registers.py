@@ -25,6 +25,11 @@ SIZES = {
     "mix_kernel": [("focused attention, sums over keys", 256, 4 * 68 * 64, (2, 2))],
     "attend_kernel": [("focused attention, queries", 256, 4 * 68 * 64 + 128, (2, 2))],
     "masked_kernelILi1": [("masked attention, d 64", 256, 4 * 68 * (2 * 32 + 2 * 64), (2, 2))],
+    "cascade_kernel": [("cascade, 7 x 7, c 16", 128, 4 * ((16 + 48) * 52 + 52 * 52 + 36 * 36 + 256), (4, 4)),
+                       ("cascade, 7 x 7, c 64", 128, 4 * ((64 + 96) * 52 + 52 * 52 + 36 * 36 + 256), (3, 4)),
+                       ("cascade, 7 x 7, c 96", 128, 4 * ((96 + 128) * 52 + 52 * 52 + 36 * 36 + 256), (2, 3)),
+                       ("cascade, 4 x 4, c 96", 128, 4 * ((96 + 128) * 20 + 16 * 100 + 128 * 36 + 256), (3, 4))],
+    "product_kernel": [("Monarch", 256, 4 * 68 * 2 * 32, (3, 3))],
     "tile_kernel": [("any", 128, 8 * 4 * 64, (12, 12))],
     "slice_kernelIj": [("any", 256, 0, (2, 2))],
 }

@@ -27,6 +27,8 @@ WANTED = {
                         for part in (r"Bf16LstmELi3", r"Bf16LstmELi6", r"Bf16GruELi3", r"Bf16GruELi6")},
     "mlstm": {r"mlstm_kernelILi3": ["FFMA", "LDS.128", "STS.128"], r"gates_kernel": ["SHFL.UP", "MUFU.EX2"]},
     "masked_attention": {r"masked_kernelILi1": ["FFMA", "LDS.128", "STS.128", "MUFU.EX2"]},
+    "cascaded_attention": {r"cascade_kernel": ["FFMA", "LDS.128", "STS.128", "MUFU.EX2", "BAR.SYNC"]},
+    "monarch": {r"product_kernel": ["FFMA", "LDS.128", "STS"]},
     "power_sums": {r"tile_kernel": ["DADD", "SHFL.BFLY"], r"join_kernelId": ["DADD", "LDG.E.64"]},
     "focused_attention": {r"scales_kernel": ["SHFL.BFLY", "FMNMX"], r"mix_kernel": ["FFMA", "LDS.128"],
                           r"attend_kernel": ["FFMA", "LDS.128"], r"join_kernelIf": ["FADD"]},

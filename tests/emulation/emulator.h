@@ -194,6 +194,8 @@ void wait_copies() {
     std::memcpy(copy.to, copy.from, ::emulation::kCopyBytes);
 }
 
+inline void store_shared(float* to, float4 numbers) { *reinterpret_cast<float4*>(to) = numbers; }
+
 inline unsigned round_to_bf16(float x) {
   if (std::isnan(x)) return 0x7FFF;
   const auto bits = std::bit_cast<unsigned>(x);

@@ -15,6 +15,7 @@
 #include "kernels/device_info.h"
 #include "kernels/device_sums.h"
 #include "kernels/lowering/lowering.h"
+#include "kernels/monarch.h"
 #include "kernels/operators.h"
 #include "kernels/recurrent/mlstm.h"
 #include "kernels/replay.h"
@@ -225,19 +226,31 @@ TEST(Operators, MaskedAttentionEqualsItsDefinition) {
   }
 }
 
-/// In ATen's operators there: no pointer of a device's memory may be read on the CPU.
+/// Windows of 20 positions in one kernel, of 500 in ATen's operators.
 TEST(Operators, CascadedAttentionEqualsItsDefinition) {
-  const at::Tensor x = at::randn({2, 12, 5, 4}), bias = at::randn({2, 20, 20});
-  const std::vector<at::Tensor> qkv{at::randn({20, 6, 1, 1}) / 3, at::randn({23, 6, 1, 1}) / 3},
-      qkv_bias{at::randn({20}), at::randn({23})},
-      depthwise{at::randn({7, 1, 3, 3}), at::randn({8, 1, 5, 5}) / 5},
-      depthwise_bias{at::randn({7}), at::randn({8})};
-  const auto run = [&](at::Tensor (*on)(const at::Tensor&)) {
-    const auto a = moved(qkv, on), b = moved(qkv_bias, on), c = moved(depthwise, on),
-               d = moved(depthwise_bias, on);
-    return kernels::cascaded_attention(on(x), {a, b, c, d, on(bias)}, 0.4);
-  };
-  expect_near(run(there), run(f64), 2e-5);
+  for (const std::int64_t side : {4, 100}) {
+    const at::Tensor x = at::randn({2, 12, 5, side}), bias = at::randn({2, 5 * side, 5 * side});
+    const std::vector<at::Tensor> qkv{at::randn({20, 6, 1, 1}) / 3, at::randn({23, 6, 1, 1}) / 3},
+        qkv_bias{at::randn({20}), at::randn({23})},
+        depthwise{at::randn({7, 1, 3, 3}), at::randn({8, 1, 5, 5}) / 5},
+        depthwise_bias{at::randn({7}), at::randn({8})};
+    const auto run = [&](at::Tensor (*on)(const at::Tensor&)) {
+      const auto a = moved(qkv, on), b = moved(qkv_bias, on), c = moved(depthwise, on),
+                 d = moved(depthwise_bias, on);
+      return kernels::cascaded_attention(on(x), {a, b, c, d, on(bias)}, 0.4);
+    };
+    expect_near(run(there), run(f64), 2e-5);
+  }
+}
+
+TEST(Operators, MonarchProductsEqualTheirDefinition) {
+  for (const std::int64_t rows : {1, 7, 95, 300})
+    for (const std::int64_t q : {4, 33, 96}) {
+      const at::Tensor x = at::randn({rows, 2, 12 * 7}), first = at::randn({12, q, 7}),
+                       second = at::randn({4, 33, 3 * q});
+      expect_near(kernels::monarch(there(x), there(first), there(second)),
+                  kernels::monarch_by_aten(f64(x), f64(first), f64(second)), 2e-5);
+    }
 }
 
 TEST(Reductions, SlabSumsAreTheCpusAndTheSameEveryTime) {

@@ -399,8 +399,15 @@ TEST(AttentionOperators, AreWrittenOutForExporters) {
                    {"bias", cascaded.weight("bias", c.bias)},
                    {"scale", 0.4}},
                   {3, 14, 4, 5});
-  EXPECT_TRUE(all_aten(cascaded.lowered({"fuse-cascaded-attention", "pack-convolutions"})));
-  EXPECT_EQ(targets(cascaded.lowered({})), Targets{"pollard.cascaded_group_attention.default"});
+  const Lowered plain = cascaded.lowered({"fuse-cascaded-attention", "pack-convolutions"});
+  EXPECT_TRUE(all_aten(plain));
+  const auto on_cuda = [](const graph::Program& program, const Weights& weights) {
+    return targets(lower(program, weights, {.device = at::kCUDA}));
+  };
+  const Targets one_call{"pollard.cascaded_group_attention.default"};
+  EXPECT_EQ(on_cuda(plain.program, plain.weights), one_call);
+  EXPECT_EQ(on_cuda(cascaded.b.program, cascaded.weights), one_call);
+  EXPECT_EQ(targets(cascaded.lowered({})), one_call);
 }
 
 TEST(AttentionOperators, ForACudaDeviceFocusedAttentionIsFoundAndWhatHasAKernelStays) {

@@ -170,6 +170,27 @@ TEST(Operators, AreWrittenOutForExportersAndFoundAgain) {
     EXPECT_EQ(targets(monarch.lowered({without})), Targets{"pollard.packed_monarch.default"});
 }
 
+/// Written out, turned factors folded or not, and as it is.
+TEST(Operators, ForACudaDeviceMonarchProductsRunOnPlainFactors) {
+  OneOperator monarch({2, 3, 12});
+  monarch.finish("pollard.monarch.default",
+                 {{"input", monarch.x},
+                  {"first", monarch.weight("first", at::randn({3, 4, 4}))},
+                  {"second", monarch.weight("second", at::randn({2, 5, 6}))}},
+                 {2, 3, 10});
+  const at::Tensor want = Executor(monarch.b.program).run(monarch.weights, {monarch.input}).at(0);
+  for (const char* without : {"constants", "gelu"}) {
+    const Lowered plain = monarch.lowered({"pack-monarchs", without});
+    ASSERT_TRUE(all_aten(plain));
+    const Lowered found = lower(plain.program, plain.weights, {.without = {without}, .device = at::kCUDA});
+    EXPECT_EQ(targets(found), Targets{"pollard.monarch.default"});
+    expect_near(Executor(found.program).run(found.weights, {monarch.input}).at(0), want);
+  }
+  const Lowered kept = lower(monarch.b.program, monarch.weights, {.device = at::kCUDA});
+  EXPECT_EQ(targets(kept), Targets{"pollard.monarch.default"});
+  EXPECT_TRUE(kept.applied.empty());
+}
+
 TEST(Operators, GruLayersAreFoundAgain) {
   OneOperator along({2, 5, 6}), map({2, 4, 3, 6});
   along.finish("pollard.bigru.default",

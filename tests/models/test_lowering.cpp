@@ -114,9 +114,11 @@ TEST(LoweredFlatten, RunsEveryFocusedAttentionInOneCall) {
 TEST(LoweredEfficientVit, RunsEveryCascadeInOneCall) {
   const Captured plain = captured("efficientvit_msra");
   EXPECT_GT(count(plain.program, "aten.scaled_dot_product_attention.default"), 4);
-  const kernels::Lowered lowered = kernels::lower(plain.program, plain.weights);
-  EXPECT_EQ(count(lowered.program, "aten.scaled_dot_product_attention.default"), 0);
-  EXPECT_EQ(count(lowered.program, "pollard.cascaded_group_attention.default"), 4);  // blocks
+  for (const at::DeviceType device : {at::kCPU, at::kCUDA}) {
+    const kernels::Lowered lowered = kernels::lower(plain.program, plain.weights, {.device = device});
+    EXPECT_EQ(count(lowered.program, "aten.scaled_dot_product_attention.default"), 0);
+    EXPECT_EQ(count(lowered.program, "pollard.cascaded_group_attention.default"), 4);  // blocks
+  }
 }
 
 /// Passes of the design study's layers read their tokens backwards or by columns too.
