@@ -101,6 +101,26 @@ bool pack(Lowering& l, Op& op) {
   return true;
 }
 
+/// ATen's max pool, which finds places as well, becomes one that does not.
+bool pool_without_places(Lowering& l, Op& op) {
+  const auto input = op.tensor("self");
+  const auto kernel = numbers(op, "kernel_size", 2, 1);
+  const Arg* own = op.find("stride");  // none, or an empty list: windows side by side
+  const bool given = own && !own->is_none() && !(own->as<Arg::List>() && own->as<Arg::List>()->empty());
+  const auto stride = given ? numbers(op, "stride", 2, 1) : kernel;
+  const auto padding = numbers(op, "padding", 2, 0), dilation = numbers(op, "dilation", 2, 1);
+  if (!input || !l.is_float(*input) || l.value(*input).shape.size() != 4 || !kernel || !stride || !padding ||
+      !dilation || op.bool_or("ceil_mode", false))
+    return false;
+  op.target = "pollard.max_pool2d.default";
+  op.args = {{"input", *input},
+             {"kernel_size", to_arg(*kernel)},
+             {"stride", to_arg(*stride)},
+             {"padding", to_arg(*padding)},
+             {"dilation", to_arg(*dilation)}};
+  return true;
+}
+
 /// Ops whose result has the layout of their (first) map.
 bool keeps_layout(const Op& op) {
   static constexpr std::array<std::string_view, 22> kKeeping{"packed_conv2d",
@@ -164,6 +184,13 @@ std::size_t pack_convolutions(Lowering& l) {
     const bool convolution = op.target == "aten.conv2d.default" || op.target == "aten.convolution.default";
     if (convolution && pack(l, op)) ++places;
   }
+  return places;
+}
+
+std::size_t pool_by_channels(Lowering& l) {
+  std::size_t places = 0;
+  for (Op& op : l.program.ops)
+    if (op.target == "aten.max_pool2d.default" && pool_without_places(l, op)) ++places;
   return places;
 }
 

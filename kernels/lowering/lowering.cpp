@@ -89,6 +89,8 @@ std::span<const LoweringRule> lowering_rules() {
       {"fuse-activations", "activations are computed where the layer before writes its result",
        fuse_activations},
       {"fuse-sums", "residual sums are computed where the layer before writes its result", fuse_sums},
+      {"pool-by-channels", "max pools read a vector of channels at a time, where these lie innermost",
+       pool_by_channels},
       {"channels-last", "maps of convolutions keep their channels innermost", lay_out_channels_last},
       {"reuse-memory", "residual sums are written over the operand nobody reads again", reuse_memory},
   });
