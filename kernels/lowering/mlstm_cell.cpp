@@ -67,7 +67,8 @@ bool fuse_convolution(Lowering& l, std::size_t index, bool silu) {
   op.args = {{"input", found->x},
              {"weight", weight},
              {"bias", bias},
-             {"activation", std::string(silu ? "silu" : "none")}};
+             {"activation", std::string(silu ? "silu" : "none")},
+             {"backwards", false}};
   return true;
 }
 
@@ -234,8 +235,9 @@ std::size_t fuse_mlstm_cells(Lowering& l) {
                   ends = l.add_constant(name + ".ends", packed.ends);
     Op& op = l.op(index);
     op.target = "pollard.packed_mlstm_cell.default";
-    op.args = {{"c", cell->c},   {"x", cell->x}, {"z", cell->z},     {"blocks", blocks},
-               {"gates", gates}, {"ends", ends}, {"eps", cell->eps}, {"norm_eps", cell->norm_eps}};
+    op.args = {{"c", cell->c},      {"x", cell->x}, {"z", cell->z},     {"blocks", blocks},
+               {"gates", gates},    {"ends", ends}, {"eps", cell->eps}, {"norm_eps", cell->norm_eps},
+               {"backwards", false}};
     ++places;
   }
   return places;

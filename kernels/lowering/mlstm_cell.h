@@ -15,4 +15,8 @@ std::size_t fuse_causal_convolutions(Lowering& l);
 /// pollard::packed_mlstm_cell. Returns how many places it changed.
 std::size_t fuse_mlstm_cells(Lowering& l);
 
+/// Lowering rule: a layer of these kernels between two flips of its tokens runs backwards instead. Returns how many places it
+/// changed.
+std::size_t read_backwards(Lowering& l);
+
 }  // namespace pollard::kernels

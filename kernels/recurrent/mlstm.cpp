@@ -9,25 +9,23 @@
 
 #include "kernels/cuda_operators.h"
 #include "kernels/gradients.h"
+#include "kernels/recurrent/mlstm_head.h"
 
 namespace pollard::kernels {
 namespace {
 
-/// One head of one sequence.
-struct MlstmHead {
+/// Of one head, row after row.
+struct MlstmRows {
   const float *q, *k, *v;
   std::int64_t q_stride, k_stride, v_stride;
-  const float *g, *top, *bound;  ///< [steps]; g has zeros for a panel beyond
-  float* out;
-  std::int64_t out_stride, steps, width, value_width, value_panels;
-  float eps;
-  bool chunked;
+  float* h;
+  std::int64_t h_stride;
 };
 
 struct Kernel {
   std::int64_t panel;
-  std::int64_t (*scratch_floats)(std::int64_t steps, std::int64_t width, std::int64_t value_width);
-  void (*run)(const MlstmHead&, float*);
+  std::int64_t (*scratch_floats)(const MlstmHead&);
+  void (*run)(const MlstmHead&, const MlstmRows&, float*);
 };
 
 }  // namespace
@@ -43,7 +41,7 @@ struct Gates {
   at::Tensor decay, g, top;
 };
 
-Gates accumulate_gates(const at::Tensor& i, const at::Tensor& f) {
+Gates accumulate(const at::Tensor& i, const at::Tensor& f) {
   const at::Tensor decay = at::log_sigmoid(f).cumsum(-1), g = i.sub(decay);
   return {decay, g, std::get<0>(at::cummax(g, -1))};
 }
@@ -59,38 +57,26 @@ bool worth_a_state(std::int64_t steps, std::int64_t d, std::int64_t e, std::int6
 at::Tensor run_fused(const Kernel& kernel, const at::Tensor& q_given, const at::Tensor& k_given,
                      const at::Tensor& v_given, const at::Tensor& i, const at::Tensor& f, double eps) {
   const at::Tensor q = rows_contiguous(q_given), k = rows_contiguous(k_given), v = rows_contiguous(v_given);
-  const std::int64_t heads = q.size(1), S = q.size(2), d = q.size(3), e = v.size(3),
-                     value_panels = (e + kernel.panel - 1) / kernel.panel;
-  const Gates gates = accumulate_gates(i, f);
-  const at::Tensor g = at::constant_pad_nd(gates.g, {0, kernel.panel}).contiguous(),
-                   top = gates.top.contiguous(), bound = gates.decay.add(gates.top).neg().exp().contiguous();
+  const std::int64_t heads = q.size(1), S = q.size(2), d = q.size(3), e = v.size(3);
+  const MlstmGates gates = accumulate_gates(i, f, kernel.panel);
   at::Tensor out = at::empty({q.size(0), heads, S, e}, q.options());
-  const std::int64_t floats = kernel.scratch_floats(S, d, e);
-  const bool chunked = worth_a_state(S, d, e, kernel.panel);
   at::parallel_for(0, q.size(0) * heads, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n) {
       const std::int64_t b = n / heads, h = n % heads;
       const auto at_head = [&](const at::Tensor& t) {
         return t.const_data_ptr<float>() + b * t.stride(0) + h * t.stride(1);
       };
-      kernel.run({.q = at_head(q),
+      const MlstmHead head = mlstm_head(gates, b, h, d, e, eps, kernel.panel);
+      kernel.run(head,
+                 {.q = at_head(q),
                   .k = at_head(k),
                   .v = at_head(v),
                   .q_stride = q.stride(2),
                   .k_stride = k.stride(2),
                   .v_stride = v.stride(2),
-                  .g = at_head(g),
-                  .top = at_head(top),
-                  .bound = at_head(bound),
-                  .out = out.mutable_data_ptr<float>() + n * S * e,
-                  .out_stride = e,
-                  .steps = S,
-                  .width = d,
-                  .value_width = e,
-                  .value_panels = value_panels,
-                  .eps = static_cast<float>(eps),
-                  .chunked = chunked},
-                 scratch(floats));
+                  .h = out.mutable_data_ptr<float>() + n * S * e,
+                  .h_stride = e},
+                 scratch(kernel.scratch_floats(head)));
     }
   });
   return out;
@@ -106,6 +92,28 @@ void check_shapes(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
 
 }  // namespace
 
+MlstmGates accumulate_gates(const at::Tensor& i, const at::Tensor& f, std::int64_t beyond) {
+  const Gates gates = accumulate(i, f);
+  return {at::constant_pad_nd(gates.g, {0, beyond}).contiguous(), gates.top.contiguous(),
+          gates.decay.add(gates.top).neg().exp().contiguous()};
+}
+
+MlstmHead mlstm_head(const MlstmGates& gates, std::int64_t b, std::int64_t head, std::int64_t width,
+                     std::int64_t value_width, double eps, std::int64_t panel) {
+  const auto of_head = [&](const at::Tensor& t) {
+    return t.const_data_ptr<float>() + b * t.stride(0) + head * t.stride(1);
+  };
+  const std::int64_t steps = gates.top.size(2);
+  return {.g = of_head(gates.g),
+          .top = of_head(gates.top),
+          .bound = of_head(gates.bound),
+          .steps = steps,
+          .width = width,
+          .value_width = value_width,
+          .eps = static_cast<float>(eps),
+          .chunked = worth_a_state(steps, width, value_width, panel)};
+}
+
 at::Tensor mlstm(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& i,
                  const at::Tensor& f, double eps) {
   check_shapes(q, k, v, i, f);
@@ -120,7 +128,7 @@ at::Tensor mlstm(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, 
 
 at::Tensor mlstm_by_aten(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& i,
                          const at::Tensor& f, double eps) {
-  const Gates gates = accumulate_gates(i, f);
+  const Gates gates = accumulate(i, f);
   // Later positions are clamped before the exponential: an infinity there would make NaN of the gradient.
   const at::Tensor weights = gates.g.unsqueeze(-2).sub(gates.top.unsqueeze(-1)).clamp_max(0).exp().tril();
   const at::Tensor scores = at::matmul(q, k.transpose(-1, -2)).mul(weights);

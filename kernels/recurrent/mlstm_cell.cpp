@@ -5,52 +5,62 @@
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "kernels/recurrent/mlstm.h"
+#include "kernels/recurrent/mlstm_head.h"
 
 namespace pollard::kernels {
 namespace {
 
-/// Tokens [B, S, width] one after the other.
+/// Tokens of one sequence, in the order in which they are visited.
+template <class T>
+struct Rows {
+  T* data = nullptr;
+  std::int64_t stride = 0;
+  T* row(std::int64_t s) const { return data + s * stride; }
+};
+
+/// Of sequences [B, S, width] one behind the other.
+template <class T>
 struct TokenRows {
-  const float* data = nullptr;
-  std::int64_t steps = 0, batch_stride = 0, stride = 0;
-  const float* row(std::int64_t token) const {
-    return data + token / steps * batch_stride + token % steps * stride;
-  }
+  Rows<T> first;
+  std::int64_t steps = 0, batch_stride = 0;
+  T* row(std::int64_t token) const { return first.row(token % steps) + token / steps * batch_stride; }
 };
 
-struct CellInputs {
-  TokenRows c, x;
-  const float *blocks, *gates;
-  float* qkv;          ///< three planes [B, S, width]
-  float* gate_values;  ///< [B, 2 heads, S]
-  std::int64_t plane, steps, width, padded, gate_count;
+struct CellGates {
+  TokenRows<const float> c, x;
+  const float* weights;
+  float* values;  ///< [B, count, steps]
+  std::int64_t steps, width, padded, count;
 };
 
-struct CellOutputs {
-  const float* h;  ///< [B, heads, S, d]
-  TokenRows c, z;
-  const float* ends;
-  float* y;
-  std::int64_t steps, heads, head_width, padded;
+/// One head of one sequence.
+struct CellHead {
+  Rows<const float> c, x, z;
+  const float *blocks, *ends;
+  Rows<float> y;
+  std::int64_t head, padded;
   float norm_eps;
 };
 
 struct CausalConv {
-  TokenRows x;
+  TokenRows<const float> x;
   const float *weight, *bias;
-  float* y;
+  TokenRows<float> y;
   std::int64_t steps, width, kernel;
   bool silu;
 };
 
 struct Kernel {
-  void (*begin)(const CellInputs&, std::int64_t begin, std::int64_t end);
-  void (*end)(const CellOutputs&, std::int64_t begin, std::int64_t end);
+  std::int64_t panel;
+  void (*gates)(const CellGates&, std::int64_t begin, std::int64_t end);
+  std::int64_t (*scratch_floats)(const MlstmHead&);
+  void (*run)(const MlstmHead&, const CellHead&, float*);
   void (*causal)(const CausalConv&, std::int64_t begin, std::int64_t end);
 };
 
@@ -68,8 +78,28 @@ constexpr std::int64_t kBlock = 4, kMostLanes = 16, kTokensAtOnce = 16;
 
 at::Tensor rows_contiguous(const at::Tensor& t) { return t.stride(2) == 1 ? t : t.contiguous(); }
 
-TokenRows rows_of(const at::Tensor& t) {
-  return {t.const_data_ptr<float>(), t.size(1), t.stride(0), t.stride(1)};
+/// In which order tokens are visited.
+enum class Visit : bool { Forwards, Backwards };
+Visit visit_of(bool backwards) { return backwards ? Visit::Backwards : Visit::Forwards; }
+
+template <class T>
+TokenRows<T> rows_at(T* data, const at::Tensor& t, Visit visit) {
+  const std::int64_t last = (t.size(1) - 1) * t.stride(1);
+  const Rows<T> first =
+      visit == Visit::Forwards ? Rows<T>{data, t.stride(1)} : Rows<T>{data + last, -t.stride(1)};
+  return {first, t.size(1), t.stride(0)};
+}
+TokenRows<const float> rows_of(const at::Tensor& t, Visit visit) {
+  return rows_at(t.const_data_ptr<float>(), t, visit);
+}
+TokenRows<float> new_rows_of(at::Tensor& t, Visit visit) {
+  return rows_at(t.mutable_data_ptr<float>(), t, visit);
+}
+
+/// Sequence number b.
+template <class T>
+Rows<T> sequence(const TokenRows<T>& rows, std::int64_t b) {
+  return {rows.first.data + b * rows.batch_stride, rows.first.stride};
 }
 
 bool is_plain(const at::Tensor& t, std::int64_t dims) {
@@ -82,42 +112,52 @@ at::Tensor padded(const at::Tensor& t) {
   return at::constant_pad_nd(t, {0, over});
 }
 
+/// The gates i and f, [B, 2 heads, S].
+at::Tensor gates_of(const Kernel& kernel, const at::Tensor& c, const at::Tensor& x,
+                    const PackedMlstmCell& packed, Visit visit) {
+  const std::int64_t B = c.size(0), S = c.size(1), count = packed.gates.size(0);
+  at::Tensor gates = at::empty({B, count, S}, c.options());
+  const CellGates in{.c = rows_of(c, visit),
+                     .x = rows_of(x, visit),
+                     .weights = packed.gates.const_data_ptr<float>(),
+                     .values = gates.mutable_data_ptr<float>(),
+                     .steps = S,
+                     .width = c.size(2),
+                     .padded = packed.ends.size(1),
+                     .count = count};
+  at::parallel_for(0, B * S, kTokensAtOnce,
+                   [&](std::int64_t begin, std::int64_t end) { kernel.gates(in, begin, end); });
+  return gates;
+}
+
 at::Tensor run(const Kernel& kernel, const at::Tensor& c_given, const at::Tensor& x_given,
-               const at::Tensor& z_given, const PackedMlstmCell& packed, double eps, double norm_eps) {
+               const at::Tensor& z_given, const PackedMlstmCell& packed, double eps, double norm_eps,
+               Visit visit) {
   const at::Tensor c = rows_contiguous(c_given), x = rows_contiguous(x_given), z = rows_contiguous(z_given);
   const std::int64_t B = c.size(0), S = c.size(1), width = c.size(2), heads = packed.gates.size(0) / 2,
-                     d = width / heads, tokens = B * S, row = packed.ends.size(1);
-  const at::Tensor qkv = at::empty({3, B, S, heads, d}, c.options()),
-                   gates = at::empty({B, 2, heads, S}, c.options());
-  const CellInputs in{.c = rows_of(c),
-                      .x = rows_of(x),
-                      .blocks = packed.blocks.const_data_ptr<float>(),
-                      .gates = packed.gates.const_data_ptr<float>(),
-                      .qkv = qkv.mutable_data_ptr<float>(),
-                      .gate_values = gates.mutable_data_ptr<float>(),
-                      .plane = tokens * width,
-                      .steps = S,
-                      .width = width,
-                      .padded = row,
-                      .gate_count = 2 * heads};
-  at::parallel_for(0, tokens, kTokensAtOnce,
-                   [&](std::int64_t begin, std::int64_t end) { kernel.begin(in, begin, end); });
-  const auto head_rows = [&](std::int64_t which) { return qkv.select(0, which).transpose(1, 2); };
-  const at::Tensor h = mlstm(head_rows(0), head_rows(1), head_rows(2), gates.select(1, 0), gates.select(1, 1),
-                             eps),
-                   y = at::empty({B, S, width}, c.options());
-  const CellOutputs out{.h = h.const_data_ptr<float>(),
-                        .c = in.c,
-                        .z = rows_of(z),
-                        .ends = packed.ends.const_data_ptr<float>(),
-                        .y = y.mutable_data_ptr<float>(),
-                        .steps = S,
-                        .heads = heads,
-                        .head_width = d,
-                        .padded = row,
-                        .norm_eps = static_cast<float>(norm_eps)};
-  at::parallel_for(0, tokens, kTokensAtOnce,
-                   [&](std::int64_t begin, std::int64_t end) { kernel.end(out, begin, end); });
+                     d = width / heads;
+  const auto both = gates_of(kernel, c, x, packed, visit).chunk(2, 1);
+  const MlstmGates gates = accumulate_gates(both[0], both[1], kernel.panel);
+  at::Tensor y = at::empty({B, S, width}, c.options());
+  const TokenRows<const float> of_c = rows_of(c, visit), of_x = rows_of(x, visit), of_z = rows_of(z, visit);
+  const TokenRows<float> of_y = new_rows_of(y, visit);
+  at::parallel_for(0, B * heads, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t n = begin; n < end; ++n) {
+      const std::int64_t b = n / heads;
+      const MlstmHead head = mlstm_head(gates, b, n % heads, d, d, eps, kernel.panel);
+      kernel.run(head,
+                 {.c = sequence(of_c, b),
+                  .x = sequence(of_x, b),
+                  .z = sequence(of_z, b),
+                  .blocks = packed.blocks.const_data_ptr<float>(),
+                  .ends = packed.ends.const_data_ptr<float>(),
+                  .y = sequence(of_y, b),
+                  .head = n % heads,
+                  .padded = packed.ends.size(1),
+                  .norm_eps = static_cast<float>(norm_eps)},
+                 scratch(kernel.scratch_floats(head)));
+    }
+  });
   return y;
 }
 
@@ -136,29 +176,30 @@ void check(const at::Tensor& c, const at::Tensor& x, const at::Tensor& z, const 
 
 at::Tensor packed_mlstm_cell(const at::Tensor& c, const at::Tensor& x, const at::Tensor& z,
                              const at::Tensor& blocks, const at::Tensor& gates, const at::Tensor& ends,
-                             double eps, double norm_eps) {
+                             double eps, double norm_eps, bool backwards) {
   const PackedMlstmCell packed{blocks, gates, ends};
   check(c, x, z, packed);
-  return run(best_kernel(), c, x, z, packed, eps, norm_eps);
+  return run(best_kernel(), c, x, z, packed, eps, norm_eps, visit_of(backwards));
 }
 
 at::Tensor cell_form(const at::Tensor& c, const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                     const at::Tensor&, const at::Tensor&, double, double) {
+                     const at::Tensor&, const at::Tensor&, double, double, bool) {
   return at::empty(c.sizes(), c.options());
 }
 
 at::Tensor run_causal(const Kernel& kernel, const at::Tensor& given, const at::Tensor& weight,
-                      const at::Tensor& bias, std::string_view activation) {
+                      const at::Tensor& bias, std::string_view activation, Visit visit) {
   TORCH_CHECK_VALUE(is_plain(given, 3) && is_plain(weight, 2) && weight.size(1) == given.size(2) &&
                         is_plain(bias, 1) && bias.size(0) == given.size(2) && weight.is_contiguous() &&
                         (activation == "none" || activation == "silu"),
                     "packed_causal_conv1d: ", given.sizes(), " by ", weight.sizes(), ", ", activation);
-  const at::Tensor x = rows_contiguous(given), b = bias.contiguous(), y = at::empty(x.sizes(), x.options());
+  const at::Tensor x = rows_contiguous(given), b = bias.contiguous();
+  at::Tensor y = at::empty(x.sizes(), x.options());
   if (y.numel() == 0) return y;
-  const CausalConv conv{.x = rows_of(x),
+  const CausalConv conv{.x = rows_of(x, visit),
                         .weight = weight.const_data_ptr<float>(),
                         .bias = b.const_data_ptr<float>(),
-                        .y = y.mutable_data_ptr<float>(),
+                        .y = new_rows_of(y, visit),
                         .steps = x.size(1),
                         .width = x.size(2),
                         .kernel = weight.size(0),
@@ -169,11 +210,11 @@ at::Tensor run_causal(const Kernel& kernel, const at::Tensor& given, const at::T
 }
 
 at::Tensor packed_causal_conv1d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                                std::string_view activation) {
-  return run_causal(best_kernel(), x, weight, bias, activation);
+                                std::string_view activation, bool backwards) {
+  return run_causal(best_kernel(), x, weight, bias, activation, visit_of(backwards));
 }
 
-at::Tensor causal_form(const at::Tensor& x, const at::Tensor&, const at::Tensor&, std::string_view) {
+at::Tensor causal_form(const at::Tensor& x, const at::Tensor&, const at::Tensor&, std::string_view, bool) {
   return at::empty(x.sizes(), x.options());
 }
 
@@ -211,9 +252,9 @@ PackedMlstmCell pack_mlstm_cell(const MlstmCellWeights& w) {
 }
 
 at::Tensor mlstm_cell_with(const char* name, const at::Tensor& c, const at::Tensor& x, const at::Tensor& z,
-                           const PackedMlstmCell& packed, double eps, double norm_eps) {
+                           const PackedMlstmCell& packed, double eps, double norm_eps, bool backwards) {
   check(c, x, z, packed);
-  return run(kernel_of(name), c, x, z, packed, eps, norm_eps);
+  return run(kernel_of(name), c, x, z, packed, eps, norm_eps, visit_of(backwards));
 }
 
 at::Tensor mlstm_cell_by_aten(const at::Tensor& c, const at::Tensor& x, const at::Tensor& z,
@@ -237,18 +278,19 @@ at::Tensor mlstm_cell_by_aten(const at::Tensor& c, const at::Tensor& x, const at
 }
 
 at::Tensor causal_conv1d_with(const char* name, const at::Tensor& x, const at::Tensor& weight,
-                              const at::Tensor& bias, const std::string& activation) {
-  return run_causal(kernel_of(name), x, weight, bias, activation);
+                              const at::Tensor& bias, const std::string& activation, bool backwards) {
+  return run_causal(kernel_of(name), x, weight, bias, activation, visit_of(backwards));
 }
 
 TORCH_LIBRARY_FRAGMENT(pollard, library) {
   library.def(
       "packed_mlstm_cell(Tensor c, Tensor x, Tensor z, Tensor blocks, Tensor gates, Tensor ends, float eps, "
-      "float "
-      "norm_eps) -> Tensor",
+      "float norm_eps, bool backwards) -> Tensor",
       torch::dispatch(c10::DispatchKey::CPU, TORCH_FN(packed_mlstm_cell)));
-  library.def("packed_causal_conv1d(Tensor input, Tensor weight, Tensor bias, str activation) -> Tensor",
-              torch::dispatch(c10::DispatchKey::CPU, TORCH_FN(packed_causal_conv1d)));
+  library.def(
+      "packed_causal_conv1d(Tensor input, Tensor weight, Tensor bias, str activation, bool backwards) -> "
+      "Tensor",
+      torch::dispatch(c10::DispatchKey::CPU, TORCH_FN(packed_causal_conv1d)));
 }
 
 TORCH_LIBRARY_IMPL(pollard, Meta, library) {

@@ -16,10 +16,11 @@ namespace pollard::kernels {
 ///     y = (norm(mlstm(q, k / sqrt(d), v, i, f)) norm_weight + norm_bias + skip c) silu(z)
 ///
 ///     pollard::packed_mlstm_cell(Tensor c, Tensor x, Tensor z, Tensor blocks, Tensor gates, Tensor ends, float eps,
-///                                float norm_eps) -> Tensor
+///                                float norm_eps, bool backwards) -> Tensor
 ///
-/// The first and the last line are one pass over the tokens each, nothing between is laid out anew. `blocks`, `gates` and `ends`
-/// are what pack_mlstm_cell has made of the weights; the gates are those of c and x, whose blocks are multiplied in.
+/// The gates are one pass over the tokens. Then every head runs over panels of tokens: what lies between c, x, z and y stays in
+/// the caches. `blocks`, `gates` and `ends` are what pack_mlstm_cell has made of the weights; the gates are those of c and x,
+/// whose blocks are multiplied in. Backwards, tokens are visited from the last to the first, where they lie.
 struct MlstmCellWeights {
   at::Tensor q, k, v;                                ///< [width / 4, 4, 4]
   std::optional<at::Tensor> q_bias, k_bias, v_bias;  ///< [width]
@@ -39,7 +40,8 @@ PackedMlstmCell pack_mlstm_cell(const MlstmCellWeights& weights);
 
 /// For tests: the kernel in a given instruction set the processor has ("avx512", "avx2", "portable"), and ATen's operators.
 at::Tensor mlstm_cell_with(const char* instruction_set, const at::Tensor& c, const at::Tensor& x,
-                           const at::Tensor& z, const PackedMlstmCell& packed, double eps, double norm_eps);
+                           const at::Tensor& z, const PackedMlstmCell& packed, double eps, double norm_eps,
+                           bool backwards = false);
 at::Tensor mlstm_cell_by_aten(const at::Tensor& c, const at::Tensor& x, const at::Tensor& z,
                               const MlstmCellWeights& weights, double eps, double norm_eps);
 
@@ -47,8 +49,10 @@ at::Tensor mlstm_cell_by_aten(const at::Tensor& c, const at::Tensor& x, const at
 ///
 ///     y[b, s] = activation(bias + sum_j weight[j] x[b, s - (kernel - 1) + j]),  x [B, S, width], weight [kernel, width]
 ///
-///     pollard::packed_causal_conv1d(Tensor input, Tensor weight, Tensor bias, str activation) -> Tensor
+/// Backwards, what is to come are the tokens before: x[b, s + (kernel - 1) - j].
+///
+///     pollard::packed_causal_conv1d(Tensor input, Tensor weight, Tensor bias, str activation, bool backwards) -> Tensor
 at::Tensor causal_conv1d_with(const char* instruction_set, const at::Tensor& x, const at::Tensor& weight,
-                              const at::Tensor& bias, const std::string& activation);
+                              const at::Tensor& bias, const std::string& activation, bool backwards = false);
 
 }  // namespace pollard::kernels

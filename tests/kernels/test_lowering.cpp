@@ -319,7 +319,8 @@ TEST(LoweringTo, Bf16LeavesToLibTorchWhatKnowsSinglePrecisionAlone) {
                                           "pack-monarchs",
                                           "fuse-attention",
                                           "fuse-causal-convolutions",
-                                          "fuse-mlstm-cells"};
+                                          "fuse-mlstm-cells",
+                                          "read-backwards"};
   for (const LoweringRule& rule : lowering_rules())
     EXPECT_EQ(rule.single_only, single.contains(rule.name)) << rule.name;
 }

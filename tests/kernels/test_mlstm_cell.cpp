@@ -75,10 +75,26 @@ TEST_P(MlstmCellKernel, ComputesWhatTheOperatorsDoInDouble) {
     expect_close(mlstm_cell_with(set, t.c, t.x, t.z, pack_mlstm_cell(w), 1e-6, 1e-5), want, set);
 }
 
+TEST_P(MlstmCellKernel, RunsBackwardsAsOverFlippedTokens) {
+  const Shape s = GetParam();
+  const PackedMlstmCell packed = pack_mlstm_cell(weights_of(s));
+  const Tokens t(s);
+  const auto flip = [](const at::Tensor& x) { return x.flip({1}); };
+  for (const char* set : layer_instruction_sets())
+    EXPECT_TRUE(at::equal(mlstm_cell_with(set, t.c, t.x, t.z, packed, 1e-6, 1e-5, true),
+                          flip(mlstm_cell_with(set, flip(t.c), flip(t.x), flip(t.z), packed, 1e-6, 1e-5))))
+        << set;
+}
+
 INSTANTIATE_TEST_SUITE_P(Ragged, MlstmCellKernel,
                          ::testing::Values(Shape{1, 1, 1, 4, false}, Shape{2, 7, 4, 8, true},
                                            Shape{1, 33, 3, 20, true}, Shape{2, 95, 5, 36, false},
-                                           Shape{1, 20, 2, 96, true}, Shape{3, 5, 1, 100, false}));
+                                           Shape{1, 20, 2, 96, true}, Shape{3, 5, 1, 100, false},
+                                           Shape{1, 9, 4, 6, true}));  // blocks across heads
+
+/// So many tokens that a state takes the place of earlier panels.
+INSTANTIATE_TEST_SUITE_P(Long, MlstmCellKernel,
+                         ::testing::Values(Shape{1, 257, 2, 8, true}, Shape{1, 333, 2, 50, false}));
 
 class CausalConvolutionKernel : public ::testing::TestWithParam<Shape> {};
 
@@ -96,6 +112,9 @@ TEST_P(CausalConvolutionKernel, SeesNothingToCome) {
     for (const char* set : layer_instruction_sets()) {
       expect_close(causal_conv1d_with(set, x, weight, bias, "none"), y, set);
       expect_close(causal_conv1d_with(set, x, weight, bias, "silu"), at::silu(y), set);
+      EXPECT_TRUE(at::equal(causal_conv1d_with(set, x.flip({1}), weight, bias, "none", true).flip({1}),
+                            causal_conv1d_with(set, x, weight, bias, "none")))
+          << set;
     }
   }
   EXPECT_ANY_THROW(causal_conv1d_with("portable", x, at::ones({2, width + 1}), at::ones({width}), "none"));

@@ -137,6 +137,16 @@ TEST(LoweredVisionLstm, RunsEveryCellInOneCall) {
   }
 }
 
+/// Every second layer's kernels visit the tokens from the last to the first instead of reading flipped copies.
+TEST(LoweredVisionLstm, ReadsItsTokensBackwardsWhereTheyLie) {
+  const Model plain = fresh_model(*find_family("vision_lstm"), R"({"dim":16,"depth":4})", 0);
+  EXPECT_EQ(count(plain.program, "aten.flip.default"), 4);
+  const kernels::Lowered lowered = kernels::lower(plain.program, plain.weights);
+  EXPECT_EQ(count(lowered.program, "aten.flip.default"), 0);
+  const auto backwards = [](const graph::Op& op) { return op.bool_or("backwards", false); };
+  EXPECT_EQ(std::ranges::count_if(lowered.program.ops, backwards), 4);  // convolution and cell of two layers
+}
+
 /// Chunks of 3, 3 and 1 positions.
 Captured cell_in_chunks() {
   const Family& family = *find_family("mlstm_cell");
