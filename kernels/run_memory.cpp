@@ -21,8 +21,12 @@ constexpr std::size_t kWorthKeeping = std::size_t{256} << 10;  // smaller ones m
 
 using OwnPages = std::unique_ptr<HugePages>;
 
+std::size_t whole_pages(std::size_t bytes) {
+  return rounded_up(bytes, bytes < kHugePage ? kWorthKeeping : kHugePage);
+}
+
 OwnPages new_pages(std::size_t bytes) {
-  const std::size_t whole = rounded_up(bytes, bytes < kHugePage ? kWorthKeeping : kHugePage);
+  const std::size_t whole = whole_pages(bytes);
   auto pages = std::make_unique<HugePages>(whole);
   TORCH_CHECK(pages->data(), "can't allocate memory: ", whole, " bytes");
   return pages;
@@ -84,7 +88,7 @@ class MemoryPool {
     auto best = idle_.end();
     for (auto it = idle_.begin(); it != idle_.end(); ++it) {
       const std::size_t has = (*it)->bytes();
-      const bool fits = has >= bytes && has <= std::max(bytes + bytes / 4, rounded_up(bytes, kWorthKeeping));
+      const bool fits = has >= bytes && has <= std::max(bytes + bytes / 4, whole_pages(bytes));
       if (fits && (best == idle_.end() || has <= (*best)->bytes())) best = it;
     }
     return best == idle_.end() ? nullptr : drop(best);

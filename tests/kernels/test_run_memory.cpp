@@ -48,6 +48,16 @@ TEST(RunMemory, SizesThatComeInTurnFindTheirs) {
   EXPECT_EQ(memory.idle(), 9U * kMiB);
 }
 
+TEST(RunMemory, TheNextTensorOfASizeLiesWhereTheLastDidHoweverMuchOfAHugePageItLeaves) {
+  const RunMemory memory;
+  const RunMemory::Scope scope(memory);
+  at::Tensor first = bytes(2 * kMiB + 1);
+  const void* place = first.data_ptr();
+  EXPECT_EQ(memory.alive(), 4U * kMiB);
+  first.reset();
+  EXPECT_EQ(bytes(2 * kMiB + 1).data_ptr(), place);
+}
+
 TEST(RunMemory, HoldsLittleMoreThanWasAlive) {
   const RunMemory memory;
   const RunMemory::Scope scope(memory);
