@@ -29,7 +29,7 @@ def tensors(x):
 def export(model, x, path):
     """Writes a network in evaluation mode, for any batch."""
     batch = torch.export.Dim("batch", min=2)
-    inputs = tensors(first(x, 2))
+    inputs = tuple(t.clone() for t in tensors(first(x, 2)))  # a view would take all of x into the file
     torch.export.save(torch.export.export(model.eval(), inputs, dynamic_shapes=[{0: batch}] * len(inputs)), path)
 
 
