@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """DepGraph's table on data that can be had offline: dense, magnitude pruning with fine-tuning, torch-pruning's magnitude with
-the same fine-tuning, and sparse training, least squares and distillation, at several reductions of multiply-accumulates.
+the same fine-tuning, and sparse training with least squares: as repaired, fine-tuned, and fine-tuned with distillation, at several
+reductions of multiply-accumulates.
 
     POLLARD=build/cpu/bin/pollard table.py NAME [--speedups 2.1,2.5,8.9] [--epochs N] [--samples N] [--seed N] [--amp] [--only ours]
                            [--strength S] [--tune-epochs N] [--dense-on]
@@ -130,7 +131,7 @@ def accuracy(path):
 
 def row(label, path, dense):
     cost = common.pollard("plan", path, "--ratio", 0.25)["totals"]["before"]
-    print(f"{label:44} {accuracy(path):6.2f} %  MACs {dense / cost['macs']:5.2f}x  {cost['parameters']:,} parameters",
+    print(f"{label:52} {accuracy(path):6.2f} %  MACs {dense / cost['macs']:5.2f}x  {cost['parameters']:,} parameters",
           flush=True)
 
 
@@ -139,7 +140,7 @@ def peer(task, speedup, tune, dense):
     from repair_table import peer_at
     label = f"{speedup}x: torch-pruning magnitude, fine-tuned"
     if task.model is None:
-        return print(f"{label:44} not built as a Python module here", flush=True)
+        return print(f"{label:52} not built as a Python module here", flush=True)
     try:
         task.model.load_state_dict(torch.export.load("dense.pt2").state_dict)
         x, y = task.train
@@ -147,7 +148,7 @@ def peer(task, speedup, tune, dense):
         small, _ = peer_at(given, task.model.eval(), "magnitude", 1 / float(speedup), 0)
         common.export(small, x, "peer.pt2")
     except Exception as error:  # the peer's failures are a result
-        return print(f"{label:44} fails: {type(error).__name__}", flush=True)
+        return print(f"{label:52} fails: {type(error).__name__}", flush=True)
     common.pollard("finetune", "peer.pt2", "train.npz", "peer_tuned.pt2", *tune)
     row(label, "peer_tuned.pt2", dense)
 
@@ -188,5 +189,7 @@ with tempfile.TemporaryDirectory() as folder:
             magnitude(task, speedup, how, tune, dense)
         common.pollard("prune", "sparse.pt2", "repaired.safetensors", *how, "--calib", "calib.npz", "--criterion", "least-squares",
                        "--scope", "predicted")
-        common.pollard("finetune", "repaired.safetensors", "train.npz", "ours.pt2", *tune, "--distill", "sparse.pt2")
-        row(f"{speedup}x: sparse, least squares, distilled", "ours.pt2", dense)
+        row(f"{speedup}x: sparse, least squares, not trained", "repaired.safetensors", dense)
+        for label, parent in {"": ["--no-distill"], ", distilled": ["--distill", "sparse.pt2"]}.items():
+            common.pollard("finetune", "repaired.safetensors", "train.npz", "ours.pt2", *tune, *parent)
+            row(f"{speedup}x: sparse, least squares, fine-tuned{label}", "ours.pt2", dense)
