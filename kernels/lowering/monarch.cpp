@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products with Monarch matrices in one call, on factors packed once for a CPU: as `pollard compress --monarch` writes them (pruning/monarch.h), and
-// as the rule "operators" does.
+// Products with Monarch matrices in one call, on factors packed once for a CPU: as `pollard compress --monarch` writes them
+// (pruning/monarch.h), and as the rule "operators" does.
 #include "kernels/lowering/monarch.h"
 
 #include <ATen/ATen.h>

@@ -96,9 +96,7 @@ TEST_P(Focused, ComputesLinearAttention) {
     return out.values();
   });
   const std::vector<double> want = reference_focused(call(q.data(), k.data(), v.data()), gain);
-  double most = 0;
-  for (double x : want) most = std::max(most, std::fabs(x));
-  for (std::size_t n = 0; n < got.size(); ++n) ASSERT_NEAR(got[n], want[n], 5e-6 * most) << n;
+  expect_near_largest(got, want, 5e-6);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ragged, Focused,

@@ -152,9 +152,7 @@ TEST_P(Cascade, GivesWhatItsHeadsGiveOneAfterTheOther) {
   });
   const Doubles want = reference(here);
   ASSERT_EQ(got.size(), want.size());
-  double most = 0;
-  for (double y : want) most = std::max(most, std::fabs(y));
-  for (std::size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], want[i], 1e-5 * most) << i;
+  expect_near_largest(got, want, 1e-5);
 }
 
 /// One position; windows of 33 and 35; 95 positions, whose queries come in two tiles; 16, where every thread has a row of its own.

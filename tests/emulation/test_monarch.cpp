@@ -52,9 +52,7 @@ TEST_P(MonarchOf, IsTwoProductsOfBlocks) {
   });
   const std::vector<double> want =
       reference({x.data(), first.data(), second.data(), nullptr, nullptr, rows, k, q, p, l, s, r});
-  double most = 0;
-  for (double y : want) most = std::max(most, std::fabs(y));
-  for (std::size_t n = 0; n < got.size(); ++n) ASSERT_NEAR(got[n], want[n], 2e-6 * most) << n;
+  expect_near_largest(got, want, 2e-6);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ragged, MonarchOf,

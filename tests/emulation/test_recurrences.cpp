@@ -214,9 +214,7 @@ TEST_P(MlstmOf, ComputesTheRecurrenceInParallel) {
   const std::vector<double> want =
       reference_mlstm({q.data(), k.data(), v.data(), i.data(), f.data(), nullptr, nullptr, nullptr, nullptr,
                        heads, steps, width, value_width, 1e-6f});
-  double most = 0;
-  for (double x : want) most = std::max(most, std::fabs(x));
-  for (std::size_t n = 0; n < got.size(); ++n) ASSERT_NEAR(got[n], want[n], 1e-4 * most) << n;
+  expect_near_largest(got, want, 1e-4);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ragged, MlstmOf,

@@ -133,6 +133,17 @@ TEST(Operators, SayTheirFormWithoutComputing) {
             (Sizes{2, 3, 5, 7}));
 }
 
+/// 12 channels in three blocks to 10 in two.
+OneOperator monarch_product() {
+  OneOperator monarch({2, 3, 12});
+  monarch.finish("pollard.monarch.default",
+                 {{"input", monarch.x},
+                  {"first", monarch.weight("first", at::randn({3, 4, 4}))},
+                  {"second", monarch.weight("second", at::randn({2, 5, 6}))}},
+                 {2, 3, 10});
+  return monarch;
+}
+
 /// 5 hidden units along columns and 4 along rows, both ways.
 void finish_bilstm(OneOperator& map) {
   map.finish("pollard.bilstm2d.default",
@@ -161,12 +172,7 @@ TEST(Operators, AreWrittenOutForExportersAndFoundAgain) {
   EXPECT_TRUE(all_aten(mlstm.lowered({"fuse-mlstms"})));
   EXPECT_EQ(targets(mlstm.lowered({"constants"})).back(), "pollard.mlstm.default");
 
-  OneOperator monarch({2, 3, 12});
-  monarch.finish("pollard.monarch.default",
-                 {{"input", monarch.x},
-                  {"first", monarch.weight("first", at::randn({3, 4, 4}))},
-                  {"second", monarch.weight("second", at::randn({2, 5, 6}))}},
-                 {2, 3, 10});
+  const OneOperator monarch = monarch_product();
   EXPECT_TRUE(all_aten(monarch.lowered({"pack-monarchs"})));
   for (const char* without : {"constants", "gelu"})
     EXPECT_EQ(targets(monarch.lowered({without})), Targets{"pollard.packed_monarch.default"});
@@ -174,12 +180,7 @@ TEST(Operators, AreWrittenOutForExportersAndFoundAgain) {
 
 /// Written out, turned factors folded or not, and as it is.
 TEST(Operators, ForACudaDeviceMonarchProductsRunOnPlainFactors) {
-  OneOperator monarch({2, 3, 12});
-  monarch.finish("pollard.monarch.default",
-                 {{"input", monarch.x},
-                  {"first", monarch.weight("first", at::randn({3, 4, 4}))},
-                  {"second", monarch.weight("second", at::randn({2, 5, 6}))}},
-                 {2, 3, 10});
+  const OneOperator monarch = monarch_product();
   const at::Tensor want = Executor(monarch.b.program).run(monarch.weights, {monarch.input}).at(0);
   for (const char* without : {"constants", "gelu"}) {
     const Lowered plain = monarch.lowered({"pack-monarchs", without});
