@@ -130,11 +130,12 @@ void AtomicFile::create_temporary() {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     // A fixed prefix, because a long output name plus a suffix may exceed NAME_MAX.
     temporary_ = (folder_ / (".pollard-" + random_suffix() + ".tmp")).string();
-    fd_ = calls_->open_new(temporary_.c_str(), kMode);
-    if (fd_ >= 0) {
-      remove_if_killed_.emplace(temporary_);
-      return;
-    }
+    remove_if_killed_.emplace(temporary_, [&] {
+      fd_ = calls_->open_new(temporary_.c_str(), kMode);
+      return fd_ >= 0;
+    });
+    if (fd_ >= 0) return;
+    remove_if_killed_.reset();
     if (errno != EEXIST && errno != EINTR) break;
   }
   const int error = errno;

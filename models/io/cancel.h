@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 
 /// Ctrl-C, SIGTERM and a closed terminal (SIGHUP) as a flag that long loops look at: files are closed and temporaries removed on the way
@@ -33,11 +34,12 @@ class HoldCancel {
 /// Sets or clears the flag as a signal would; for tests and for hosts with their own signal handling.
 void request_cancel(bool requested = true);
 
-/// While it lives, a second signal removes this file. A path too long, or more than a few at once, is not
-/// recorded.
+/// While it lives, a second signal removes the file that `create` made (it returns whether it did). No signal comes between making the file and its
+/// record here: this thread holds signals back meanwhile, and another thread that a signal kills the process by waits
+/// for it (a second at most). A path too long, or more than a few at once, is not recorded.
 class RemoveIfKilled {
  public:
-  explicit RemoveIfKilled(const std::string& path);
+  RemoveIfKilled(const std::string& path, const std::function<bool()>& create);
   ~RemoveIfKilled();
   RemoveIfKilled(const RemoveIfKilled&) = delete;
   RemoveIfKilled& operator=(const RemoveIfKilled&) = delete;

@@ -7,7 +7,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <functional>
 #include <set>
+#include <thread>
 
 #include "models/io/atomic_file.h"
 #include "models/io/bytes.h"
@@ -206,21 +209,70 @@ TEST(CancelSignals, FirstSetsTheFlagSecondKills) {
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
 }
 
-TEST(CancelSignals, SecondRemovesTheTemporaryFile) {
-  const TempFolder folder;
+/// How a process ends that begins to write `folder`/m by `calls` and then does `next`.
+int ending_of_a_writer(const TempFolder& folder, SystemCalls& calls, const std::function<void()>& next) {
   const pid_t child = ::fork();
   if (child == 0) {
     install_cancel_signals();
-    AtomicFile file(folder / "m");
-    file.write(as_bytes("content"));
-    ::raise(SIGTERM);
-    ::raise(SIGTERM);
+    AtomicFile file(folder / "m", {.calls = &calls});
+    next();
     ::_exit(2);
   }
   int status = 0;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  return status;
+}
+
+void raise_twice() {
+  ::raise(SIGTERM);
+  ::raise(SIGTERM);
+}
+
+TEST(CancelSignals, SecondRemovesTheTemporaryFile) {
+  const TempFolder folder;
+  const int status = ending_of_a_writer(folder, SystemCalls::posix(), raise_twice);
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
   EXPECT_EQ(folder.names(), Names{});
+}
+
+/// The file is there and AtomicFile does not know it yet.
+class SignalledWhileOpening final : public SystemCalls {
+ public:
+  explicit SignalledWhileOpening(std::function<void()> signals) : signals_(std::move(signals)) {}
+  int open_new(const char* path, mode_t mode) override {
+    const int fd = SystemCalls::open_new(path, mode);
+    signals_();
+    return fd;
+  }
+
+ private:
+  std::function<void()> signals_;
+};
+
+TEST(CancelSignals, BetweenMakingTheTemporaryFileAndKnowingItRemoveIt) {
+  const auto on_this_thread = [] {
+    ::kill(::getpid(), SIGINT);
+    ::kill(::getpid(), SIGTERM);
+  };
+  // Signals held back here are taken by another thread, which must wait for what this one does.
+  const auto on_another = [] {
+    sigset_t none;
+    ::sigemptyset(&none);
+    std::thread([none] {
+      ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
+      raise_twice();
+    }).detach();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  };
+  for (const std::function<void()>& signals :
+       {std::function<void()>(on_this_thread), std::function<void()>(on_another)}) {
+    const TempFolder folder;
+    SignalledWhileOpening calls(signals);
+    const int status =
+        ending_of_a_writer(folder, calls, [] { std::this_thread::sleep_for(std::chrono::seconds(5)); });
+    EXPECT_TRUE(WIFSIGNALED(status)) << status;
+    EXPECT_EQ(folder.names(), Names{});
+  }
 }
 
 TEST(OutputPath, RefusesWhatCannotBeWrittenBeforeAnyWork) {
