@@ -64,9 +64,20 @@ SumRows<T> rows_summer(bool squares) {
   return squares ? portable::sum_rows<2, T> : portable::sum_rows<1, T>;
 }
 
+/// So many zeros from a cache line's beginning on: vectors of sums that cross lines cost a third more.
+struct AlignedSums {
+  static constexpr std::int64_t kLine = 64 / sizeof(double);
+  explicit AlignedSums(std::int64_t count) : memory(static_cast<std::size_t>(count + kLine)) {}
+  double* data() {
+    const auto over =
+        static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(memory.data()) / sizeof(double)) % kLine;
+    return memory.data() + (kLine - over) % kLine;
+  }
+  std::vector<double> memory;
+};
+
 /// Folds a row of [columns, inner] sums over inner.
-void add_columns(std::span<const double> elements, std::int64_t inner, std::vector<double>& columns) {
-  const double* from = elements.data();
+void add_columns(const double* from, std::int64_t inner, std::vector<double>& columns) {
   for (double& column : columns)
     for (std::int64_t k = 0; k < inner; ++k) column += *from++;
 }
@@ -82,22 +93,23 @@ Sums sum_rows_and_columns(const at::Tensor& weight, bool want_columns, bool squa
                      at_once = want_columns ? std::min(blocks, some) : blocks;
   Sums sums{.rows = std::vector<double>(static_cast<std::size_t>(rows)), .columns = {}};
   if (want_columns) sums.columns.assign(static_cast<std::size_t>(columns), 0.0);
-  std::vector<double> partial(static_cast<std::size_t>(want_columns ? at_once * length : 0));
+  // Every block's sums begin a line.
+  const std::int64_t stride = (length + AlignedSums::kLine - 1) / AlignedSums::kLine * AlignedSums::kLine;
+  AlignedSums partial(want_columns ? at_once * stride : 0);
   const T* data = weight.const_data_ptr<T>();
   const SumRows<T> sum_rows = rows_summer<T>(squares);
   for (std::int64_t from = 0; from < blocks; from += at_once) {
     const std::int64_t count = std::min(at_once, blocks - from);
-    std::ranges::fill(partial, 0.0);
+    std::ranges::fill(partial.memory, 0.0);
     at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t b = begin; b < end; ++b) {
         const std::int64_t first = (from + b) * block;
         sum_rows(data + first * length, std::min(block, rows - first), length, sums.rows.data() + first,
-                 want_columns ? partial.data() + b * length : nullptr);
+                 want_columns ? partial.data() + b * stride : nullptr);
       }
     });
     for (std::int64_t b = 0; b < count && want_columns; ++b)
-      add_columns(std::span(partial).subspan(static_cast<std::size_t>(b * length)), length / columns,
-                  sums.columns);
+      add_columns(partial.data() + b * stride, length / columns, sums.columns);
   }
   return sums;
 }
@@ -129,7 +141,7 @@ std::vector<std::vector<double>> sums_on_cuda(const at::Tensor& weight, std::spa
   const cuda::Sums sums = cuda::power_sums(weight, weight.size(0), static_cast<int>(p));
   const std::int64_t columns = weight.dim() > 1 ? weight.size(1) : 1;
   std::vector<double> joined(static_cast<std::size_t>(columns), 0.0);
-  add_columns(sums.columns, weight.numel() / weight.size(0) / columns, joined);
+  add_columns(sums.columns.data(), weight.numel() / weight.size(0) / columns, joined);
   std::vector<std::vector<double>> out;
   for (std::int64_t dim : dims)
     out.push_back(dim > 1 ? general_sums(weight, dim, p) : dim == 0 ? sums.rows : joined);

@@ -155,6 +155,22 @@ void copy_runs(const char* row, const std::vector<Run>& runs, char* out) {
   }
 }
 
+/// From so many bytes on, what is kept of the innermost sliced dimension is a row by itself: rows are what threads share.
+constexpr std::int64_t kRowOfItsOwn = 512;
+
+/// copy(row of the input, row of the output), output rows one behind the other.
+template <class Copy>
+void for_each_row(const std::vector<std::int64_t>& offsets, std::int64_t row_bytes, const char* from,
+                  char* to, const Copy& copy) {
+  const std::int64_t grain =
+      std::max<std::int64_t>(1, (std::int64_t{1} << 16) / std::max<std::int64_t>(1, row_bytes));
+  at::parallel_for(0, static_cast<std::int64_t>(offsets.size()), grain,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     for (std::int64_t r = begin; r < end; ++r)
+                       copy(from + offsets[static_cast<std::size_t>(r)], to + r * row_bytes);
+                   });
+}
+
 at::Tensor gather_on_cuda(const at::Tensor& source,
                           const std::map<std::int64_t, std::vector<std::int64_t>>& kept,
                           const std::vector<std::int64_t>& shape) {
@@ -185,25 +201,24 @@ at::Tensor slice_gather(const at::Tensor& tensor,
 
 void slice_gather_into(const at::Tensor& source,
                        const std::map<std::int64_t, std::vector<std::int64_t>>& kept, char* to) {
-  const std::int64_t inner_dim = kept.rbegin()->first;
-  const std::vector<std::int64_t>& indices = kept.rbegin()->second;
-  const std::int64_t unit = source.stride(inner_dim) * static_cast<std::int64_t>(source.itemsize());
-  const std::vector<std::int64_t> rows = row_offsets(source, kept, inner_dim);
-  const std::vector<Run> runs = runs_of(indices, unit);
-  const Kept picked = kept_of(indices, source.size(inner_dim), unit);
-  const CopyRow units = runs.size() * 4 > indices.size() ? unit_copier(unit) : nullptr;
-  const std::int64_t row_bytes = unit * static_cast<std::int64_t>(indices.size());
+  const auto& [dim, indices] = *kept.rbegin();
+  const std::int64_t unit = source.stride(dim) * static_cast<std::int64_t>(source.itemsize());
   const char* from = static_cast<const char*>(source.const_data_ptr());
-  const std::int64_t grain =
-      std::max<std::int64_t>(1, (std::int64_t{1} << 16) / std::max<std::int64_t>(1, row_bytes));
-  at::parallel_for(0, static_cast<std::int64_t>(rows.size()), grain,
-                   [&](std::int64_t begin, std::int64_t end) {
-                     for (std::int64_t r = begin; r < end; ++r)
-                       if (units)
-                         units(from + rows[static_cast<std::size_t>(r)], picked, to + r * row_bytes);
-                       else
-                         copy_runs(from + rows[static_cast<std::size_t>(r)], runs, to + r * row_bytes);
-                   });
+  if (unit >= kRowOfItsOwn) {
+    for_each_row(row_offsets(source, kept, dim + 1), unit, from, to,
+                 [&](const char* row, char* out) { std::memcpy(out, row, static_cast<std::size_t>(unit)); });
+    return;
+  }
+  const std::vector<Run> runs = runs_of(indices, unit);
+  const Kept picked = kept_of(indices, source.size(dim), unit);
+  const CopyRow units = runs.size() * 4 > indices.size() ? unit_copier(unit) : nullptr;
+  const auto row_bytes = unit * static_cast<std::int64_t>(indices.size());
+  for_each_row(row_offsets(source, kept, dim), row_bytes, from, to, [&](const char* row, char* out) {
+    if (units)
+      units(row, picked, out);
+    else
+      copy_runs(row, runs, out);
+  });
 }
 
 namespace {

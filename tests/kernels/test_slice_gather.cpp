@@ -43,6 +43,18 @@ TEST(SliceGather, ScatteredColumnsOfRowsOfAnyLength) {
   }
 }
 
+TEST(SliceGather, LongRowsWholeAlongAnyDimensions) {
+  const std::vector<std::int64_t> few{0, 3, 4}, many{0, 1, 2, 5, 6, 30, 31, 39};
+  for (const std::int64_t length : {127, 128, 129, 5000}) {  // 512 bytes and a float less and more
+    const at::Tensor x = at::randn({40, 6, length});
+    for (const std::map<std::int64_t, std::vector<std::int64_t>>& kept :
+         {std::map<std::int64_t, std::vector<std::int64_t>>{{0, many}}, {{1, few}}, {{0, many}, {1, few}}}) {
+      BlockMemory memory;
+      EXPECT_TRUE(at::equal(slice_gather(x, kept, memory), by_index_select(x, kept))) << length;
+    }
+  }
+}
+
 TEST(SliceGather, KeepsNothingOfAnEmptyChoice) {
   BlockMemory memory;
   EXPECT_EQ(slice_gather(at::ones({3, 2}), {{0, {}}}, memory).sizes(), (std::vector<std::int64_t>{0, 2}));
