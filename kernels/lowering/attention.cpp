@@ -31,29 +31,29 @@ bool fits(const Lowering& l, const Op& op) {
          fits_mask(l, op);
 }
 
+bool fuse(Lowering& l, Op& op) {
+  if (op.target != "aten.scaled_dot_product_attention.default" || !fits(l, op)) return false;
+  const auto given = [&](const char* name, Arg otherwise) {
+    const Arg* arg = op.find(name);
+    return arg ? *arg : otherwise;
+  };
+  const Arg mask = given("attn_mask", Arg()), causal = given("is_causal", false),
+            scale = given("scale", Arg());
+  op.args = {{"query", *op.tensor("query")},
+             {"key", *op.tensor("key")},
+             {"value", *op.tensor("value")},
+             {"gate", Arg()},
+             {"attn_mask", mask},
+             {"is_causal", causal},
+             {"scale", scale}};
+  op.target = "pollard.masked_attention.default";
+  return true;
+}
+
 }  // namespace
 
 std::size_t fuse_attention(Lowering& l) {
-  std::size_t places = 0;
-  for (Op& op : l.program.ops) {
-    if (op.target != "aten.scaled_dot_product_attention.default" || !fits(l, op)) continue;
-    const auto given = [&](const char* name, Arg otherwise) {
-      const Arg* arg = op.find(name);
-      return arg ? *arg : otherwise;
-    };
-    const Arg mask = given("attn_mask", Arg()), causal = given("is_causal", false),
-              scale = given("scale", Arg());
-    op.args = {{"query", *op.tensor("query")},
-               {"key", *op.tensor("key")},
-               {"value", *op.tensor("value")},
-               {"gate", Arg()},
-               {"attn_mask", mask},
-               {"is_causal", causal},
-               {"scale", scale}};
-    op.target = "pollard.masked_attention.default";
-    ++places;
-  }
-  return places;
+  return at_every_op(l, [&](std::size_t i) { return fuse(l, l.op(i)); });
 }
 
 }  // namespace pollard::kernels

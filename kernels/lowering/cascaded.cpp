@@ -188,17 +188,15 @@ void write(Lowering& l, Op& op, const Cascade& c) {
 }  // namespace
 
 std::size_t fuse_cascaded_attention(Lowering& l) {
-  std::size_t places = 0;
-  for (std::size_t i = 0; i < l.program.ops.size(); ++i) {
+  return at_every_op(l, [&](std::size_t i) {
     const Op& op = l.op(i);
     const std::int64_t dim = op.int_or("dim", 0);
-    if (op.target != "aten.cat.default" || (dim != 1 && dim != -3)) continue;
+    if (op.target != "aten.cat.default" || (dim != 1 && dim != -3)) return false;
     const auto found = find_cascade(l, op.tensors("tensors"));
-    if (!found || !fits(l, *found)) continue;
+    if (!found || !fits(l, *found)) return false;
     write(l, l.op(i), *found);
-    ++places;
-  }
-  return places;
+    return true;
+  });
 }
 
 }  // namespace pollard::kernels

@@ -101,16 +101,13 @@ std::size_t make_functional(Lowering& l) {
 }
 
 std::size_t drop_identities(Lowering& l) {
-  std::size_t places = 0;
-  for (std::size_t i = 0; i < l.program.ops.size(); ++i) {
+  return at_every_op(l, [&](std::size_t i) {
     const Op& op = l.op(i);
-    if (!is_identity(l, op)) continue;
-    const auto* from = op.args[0].arg.as<ValueId>();
-    if (!from) continue;
+    const auto* from = is_identity(l, op) ? op.args[0].arg.as<ValueId>() : nullptr;
+    if (!from) return false;
     graph::replace_uses(l.program, op.outputs[0], *from, i + 1);
-    ++places;
-  }
-  return places;
+    return true;
+  });
 }
 
 }  // namespace pollard::kernels

@@ -168,30 +168,27 @@ ValueId insert_channels_last(Lowering& l, ValueId map, std::size_t at) {
 }  // namespace
 
 std::size_t fold_batch_norms(Lowering& l) {
-  std::size_t places = 0;
-  for (std::size_t i = 0; i < l.program.ops.size(); ++i) {
+  return at_every_op(l, [&](std::size_t i) {
     const std::string_view base = l.op(i).base_name();
     const bool norm = base == "batch_norm" || base == "_native_batch_norm_legit_no_training";
     // Statistics of the batch, as weight standardisation takes them, are found by what is missing.
-    if (norm && l.op(i).tensor("running_mean") && fold(l, i)) ++places;
-  }
-  return places;
+    return norm && l.op(i).tensor("running_mean") && fold(l, i);
+  });
 }
 
 std::size_t pack_convolutions(Lowering& l) {
-  std::size_t places = 0;
-  for (Op& op : l.program.ops) {
+  return at_every_op(l, [&](std::size_t i) {
+    Op& op = l.op(i);
     const bool convolution = op.target == "aten.conv2d.default" || op.target == "aten.convolution.default";
-    if (convolution && pack(l, op)) ++places;
-  }
-  return places;
+    return convolution && pack(l, op);
+  });
 }
 
 std::size_t pool_by_channels(Lowering& l) {
-  std::size_t places = 0;
-  for (Op& op : l.program.ops)
-    if (op.target == "aten.max_pool2d.default" && pool_without_places(l, op)) ++places;
-  return places;
+  return at_every_op(l, [&](std::size_t i) {
+    Op& op = l.op(i);
+    return op.target == "aten.max_pool2d.default" && pool_without_places(l, op);
+  });
 }
 
 std::size_t lay_out_channels_last(Lowering& l) {

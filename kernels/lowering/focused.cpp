@@ -122,28 +122,27 @@ bool fits(const Lowering& l, const Op& op, const FocusedAttention& f) {
          out == std::vector{q[0], q[1], v[2]};
 }
 
+bool fuse(Lowering& l, Op& op) {
+  if (op.target != "aten.reshape.default") return false;
+  const auto found = find_focused(l, op);
+  if (!found || !fits(l, op, *found)) return false;
+  ValueId gain = found->q.gain;
+  if (found->q.divided) {
+    const auto scale = l.float_constant(gain);
+    if (!scale || scale->eq(0).any().item<bool>()) return false;
+    gain = l.add_constant(l.value(op.outputs[0]).name + ".gain", scale->reciprocal());
+  }
+  op.target = "pollard.focused_linear_attention.default";
+  op.args = {{"q", found->q.x},       {"k", found->k.x},
+             {"v", found->v},         {"gain", gain},
+             {"heads", found->heads}, {"factor", static_cast<std::int64_t>(found->q.factor)}};
+  return true;
+}
+
 }  // namespace
 
 std::size_t fuse_focused_attention(Lowering& l) {
-  std::size_t places = 0;
-  for (std::size_t i = 0; i < l.program.ops.size(); ++i) {
-    if (l.op(i).target != "aten.reshape.default") continue;
-    const auto found = find_focused(l, l.op(i));
-    if (!found || !fits(l, l.op(i), *found)) continue;
-    ValueId gain = found->q.gain;
-    if (found->q.divided) {
-      const auto scale = l.float_constant(gain);
-      if (!scale || scale->eq(0).any().item<bool>()) continue;
-      gain = l.add_constant(l.value(l.op(i).outputs[0]).name + ".gain", scale->reciprocal());
-    }
-    Op& op = l.op(i);
-    op.target = "pollard.focused_linear_attention.default";
-    op.args = {{"q", found->q.x},       {"k", found->k.x},
-               {"v", found->v},         {"gain", gain},
-               {"heads", found->heads}, {"factor", static_cast<std::int64_t>(found->q.factor)}};
-    ++places;
-  }
-  return places;
+  return at_every_op(l, [&](std::size_t i) { return fuse(l, l.op(i)); });
 }
 
 }  // namespace pollard::kernels

@@ -93,31 +93,26 @@ bool last_read_at(const Lowering& l, AliasSets& views, ValueId value, std::size_
 }  // namespace
 
 std::size_t fuse_activations(Lowering& l) {
-  std::size_t places = 0;
-  for (std::size_t i = 0; i < l.program.ops.size(); ++i) places += fuse_activation(l, i) ? 1 : 0;
-  return places;
+  return at_every_op(l, [&](std::size_t i) { return fuse_activation(l, i); });
 }
 
 std::size_t fuse_sums(Lowering& l) {
-  std::size_t places = 0;
-  for (std::size_t i = 0; i < l.program.ops.size(); ++i) places += fuse_sum(l, i) ? 1 : 0;
+  std::size_t places = at_every_op(l, [&](std::size_t i) { return fuse_sum(l, i); });
   l.settle();
-  for (std::size_t i = 0; i < l.program.ops.size(); ++i) places += fuse_activation_of_sum(l, i) ? 1 : 0;
+  places += at_every_op(l, [&](std::size_t i) { return fuse_activation_of_sum(l, i); });
   l.settle();
   return places;
 }
 
 std::size_t reuse_memory(Lowering& l) {
   AliasSets views = view_sets(l.program);
-  std::size_t places = 0;
-  for (std::size_t i = 0; i < l.program.ops.size(); ++i) {
+  return at_every_op(l, [&](std::size_t i) {
     Op& op = l.op(i);
     const auto other = op.base_name() == "packed_conv2d" ? op.tensor("other") : std::nullopt;
-    if (!other || other == op.tensor("input") || !last_read_at(l, views, *other, i)) continue;
+    if (!other || other == op.tensor("input") || !last_read_at(l, views, *other, i)) return false;
     op.target = "pollard.packed_conv2d_.default";
-    ++places;
-  }
-  return places;
+    return true;
+  });
 }
 
 }  // namespace pollard::kernels

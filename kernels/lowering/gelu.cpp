@@ -94,17 +94,14 @@ std::optional<Gelu> find_gelu(Lowering& l, const Op& product) {
 }  // namespace
 
 std::size_t recognise_gelu(Lowering& l) {
-  std::size_t places = 0;
-  for (std::size_t i = 0; i < l.program.ops.size(); ++i) {
+  return at_every_op(l, [&](std::size_t i) {
     Op& op = l.op(i);
-    if (op.target != "aten.mul.Tensor") continue;
-    const auto found = find_gelu(l, op);
-    if (!found) continue;
+    const auto found = op.target == "aten.mul.Tensor" ? find_gelu(l, op) : std::nullopt;
+    if (!found) return false;
     op.target = "aten.gelu.default";
     op.args = {{"self", found->x}, {"approximate", std::string(found->approximate)}};
-    ++places;
-  }
-  return places;
+    return true;
+  });
 }
 
 }  // namespace pollard::kernels

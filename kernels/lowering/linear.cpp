@@ -93,10 +93,7 @@ bool pack(Lowering& l, std::size_t index) {
 }  // namespace
 
 std::size_t pack_linears(Lowering& l) {
-  std::size_t places = 0;
-  for (std::size_t i = 0; i < l.program.ops.size(); ++i)
-    if (pack(l, i)) ++places;
-  return places;
+  return at_every_op(l, [&](std::size_t i) { return pack(l, i); });
 }
 
 }  // namespace pollard::kernels

@@ -246,22 +246,23 @@ bool fits(const Lowering& l, const Mlstm& m) {
          l.value(m.gates.f).shape == l.value(m.gates.i).shape;
 }
 
+bool fuse(Lowering& l, Op& op, bool chunks) {
+  if (op.target != (chunks ? "aten.cat.default" : "aten.div.Tensor")) return false;
+  const auto found = chunks ? find_chunks(l, op) : find_mlstm(l, op);
+  if (!found || !fits(l, *found) || (!chunks && found->state)) return false;
+  op.target = "pollard.mlstm.default";
+  op.args = {{"q", found->q},       {"k", found->k},       {"v", found->v},
+             {"i", found->gates.i}, {"f", found->gates.f}, {"eps", found->eps}};
+  return true;
+}
+
 }  // namespace
 
 std::size_t fuse_mlstms(Lowering& l) {
   std::size_t places = 0;
   // Chunks first: the first of them alone is a parallel form too.
   for (const bool chunks : {true, false}) {
-    for (std::size_t i = 0; i < l.program.ops.size(); ++i) {
-      Op& op = l.op(i);
-      if (op.target != (chunks ? "aten.cat.default" : "aten.div.Tensor")) continue;
-      const auto found = chunks ? find_chunks(l, op) : find_mlstm(l, op);
-      if (!found || !fits(l, *found) || (!chunks && found->state)) continue;
-      op.target = "pollard.mlstm.default";
-      op.args = {{"q", found->q},       {"k", found->k},       {"v", found->v},
-                 {"i", found->gates.i}, {"f", found->gates.f}, {"eps", found->eps}};
-      ++places;
-    }
+    places += at_every_op(l, [&](std::size_t i) { return fuse(l, l.op(i), chunks); });
     l.settle();
   }
   return places;

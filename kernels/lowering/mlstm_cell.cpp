@@ -216,18 +216,16 @@ std::optional<Cell> find_cell(Lowering& l, const Op& product) {
 std::size_t fuse_causal_convolutions(Lowering& l) {
   std::size_t places = 0;
   for (const bool silu : {true, false}) {
-    for (std::size_t i = 0; i < l.program.ops.size(); ++i)
-      if (fuse_convolution(l, i, silu)) ++places;
+    places += at_every_op(l, [&](std::size_t i) { return fuse_convolution(l, i, silu); });
     l.settle();
   }
   return places;
 }
 
 std::size_t fuse_mlstm_cells(Lowering& l) {
-  std::size_t places = 0;
-  for (std::size_t index = 0; index < l.program.ops.size(); ++index) {
+  return at_every_op(l, [&](std::size_t index) {
     const auto cell = find_cell(l, l.op(index));
-    if (!cell) continue;
+    if (!cell) return false;
     const std::string name = l.value(l.op(index).outputs[0]).name;
     const PackedMlstmCell packed = pack_mlstm_cell(cell->weights);
     const ValueId blocks = l.add_constant(name + ".blocks", packed.blocks),
@@ -238,9 +236,8 @@ std::size_t fuse_mlstm_cells(Lowering& l) {
     op.args = {{"c", cell->c},      {"x", cell->x}, {"z", cell->z},     {"blocks", blocks},
                {"gates", gates},    {"ends", ends}, {"eps", cell->eps}, {"norm_eps", cell->norm_eps},
                {"backwards", false}};
-    ++places;
-  }
-  return places;
+    return true;
+  });
 }
 
 }  // namespace pollard::kernels

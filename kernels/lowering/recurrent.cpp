@@ -238,10 +238,9 @@ std::size_t pack_lstms(Lowering& l) { return pack_layers(l, kKinds[0]); }
 std::size_t pack_grus(Lowering& l) { return pack_layers(l, kKinds[1]); }
 
 std::size_t scan_maps(Lowering& l) {
-  std::size_t places = 0;
-  for (std::size_t i = 0; i < l.program.ops.size(); ++i)
-    if (std::ranges::any_of(kKinds, [&](const Kind& kind) { return scan_map(l, l.op(i), kind); })) ++places;
-  return places;
+  return at_every_op(l, [&](std::size_t i) {
+    return std::ranges::any_of(kKinds, [&](const Kind& kind) { return scan_map(l, l.op(i), kind); });
+  });
 }
 
 }  // namespace pollard::kernels

@@ -55,6 +55,14 @@ class Lowering {
   std::optional<graph::UseIndex> uses_;
 };
 
+/// Tries `rule(index)`, which says whether it rewrote the op there, at every op in order; how many it rewrote.
+template <class Rule>
+std::size_t at_every_op(const Lowering& l, const Rule& rule) {
+  std::size_t places = 0;
+  for (std::size_t i = 0; i < l.program.ops.size(); ++i) places += rule(i) ? 1 : 0;
+  return places;
+}
+
 /// The argument of the op that makes `value`, if that op is a `base`; nothing also when `value` is nothing, so that whole
 /// chains are asked for in one expression.
 std::optional<graph::ValueId> argument_of(Lowering& l, std::optional<graph::ValueId> value,
