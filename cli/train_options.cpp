@@ -71,6 +71,9 @@ void add_shrinking(CLI::App& app, TrainArguments& a) {
   option("--distill-logits", a.distill_logits, "S", "share of the loss that is the teacher's answer", "More")
       ->check(CLI::Range(0.0, 1.0));
   option("--temperature", a.temperature, "T", "of the teacher's answer", "More")->check(CLI::PositiveNumber);
+  option("--distill-schedule", a.distill_schedule, "S",
+         "the teacher's part falls to nothing (linear) or is constant", "More")
+      ->check(CLI::IsMember({"linear", "constant"}));
   option("--distill-hidden", a.distill_hidden, "W", "weight of hidden states", "More")
       ->check(CLI::NonNegativeNumber);
   option("--distill-attention", a.distill_attention, "W", "weight of attention maps", "More")
@@ -174,7 +177,8 @@ training::TrainingOptions training_options(const TrainArguments& a, std::uint64_
   out.loaders = a.samples.loaders;
   out.skip_bad = a.samples.skip_bad;
   out.sparsity = training::sparsity_from(a.sparse);
-  out.distillation = {a.distill_logits, a.temperature, a.distill_hidden, a.distill_attention};
+  out.distillation = {a.distill_logits, a.temperature, a.distill_hidden, a.distill_attention,
+                      a.distill_schedule == "linear"};
   if (!a.speedup.empty() || !a.parameters.empty() || !a.macs.empty()) out.prune = budget_of(a, seed);
   if (a.steps > 1 && !out.prune)
     throw usage_error("E0206", "--steps", "goes with a budget: --speedup, --params or --macs");

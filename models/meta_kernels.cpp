@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/meta_kernels.h"
 
+#include <ATen/ExpandUtils.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/empty_strided.h>
+#include <ATen/ops/result_type.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
@@ -122,6 +124,34 @@ at::Tensor index_select(const at::Tensor& self, std::int64_t dim, const at::Tens
   return at::empty(shape, self.options());
 }
 
+/// The first argument's size and type.
+void like_the_first(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  const std::size_t count = op.schema().arguments().size();
+  const at::Tensor first = (*stack)[stack->size() - count].toTensor();
+  stack->resize(stack->size() - count);
+  stack->push_back(at::empty_like(first));
+}
+
+std::vector<std::int64_t> chosen_shape(const at::Tensor& condition, const at::Tensor& a,
+                                       const at::Tensor& b) {
+  return at::infer_size(at::infer_size(condition.sizes(), a.sizes()), b.sizes());
+}
+
+at::Tensor where(const at::Tensor& condition, const at::Tensor& a, const at::Tensor& b) {
+  return at::empty(chosen_shape(condition, a, b), a.options().dtype(at::result_type(a, b)));
+}
+
+at::Tensor& where_out(const at::Tensor& condition, const at::Tensor& a, const at::Tensor& b,
+                      at::Tensor& out) {
+  const std::vector<std::int64_t> shape = chosen_shape(condition, a, b);
+  if (out.sizes() != shape) out.resize_(shape);
+  return out;
+}
+
+at::Tensor grid_sampler(const at::Tensor& input, const at::Tensor& grid, std::int64_t, std::int64_t, bool) {
+  return at::empty({input.size(0), input.size(1), grid.size(1), grid.size(2)}, input.options());
+}
+
 /// Has a CPU kernel, but nothing that serves meta tensors.
 bool lacks_meta_kernel(const c10::OperatorHandle& op) {
   using c10::DispatchKey;
@@ -146,6 +176,11 @@ MetaKernels::MetaKernels() : registrations_(std::make_unique<Registrations>()) {
   library.impl("convolution", TORCH_FN(convolution));
   library.impl("native_batch_norm", TORCH_FN(batch_norm));
   library.impl("index_select", TORCH_FN(index_select));
+  library.impl("where.self", TORCH_FN(where));
+  library.impl("where.self_out", TORCH_FN(where_out));
+  library.impl("grid_sampler_2d", TORCH_FN(grid_sampler));
+  for (const char* name : {"relu", "hardtanh", "roll", "flip"})
+    library.impl(name, torch::CppFunction::makeFromBoxedFunction<&like_the_first>());
   for (const c10::OperatorName& name : c10::Dispatcher::singleton().getAllOpNames()) {
     if (!name.name.starts_with("aten::")) continue;
     const auto op = c10::Dispatcher::singleton().findSchema(name);

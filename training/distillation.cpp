@@ -210,7 +210,7 @@ at::Tensor Distillation::attention(const States& parent) const {
 }
 
 at::Tensor Distillation::loss(const at::Tensor& task, double share, const std::vector<at::Tensor>& inputs,
-                              const std::vector<at::Tensor>& outputs) {
+                              const std::vector<at::Tensor>& outputs, double weight) {
   States states;
   std::vector<at::Tensor> wanted;
   {
@@ -224,7 +224,7 @@ at::Tensor Distillation::loss(const at::Tensor& task, double share, const std::v
   if (!hidden_.empty()) mine = mine + hidden(states, share) * options_.hidden;
   if (!maps_.empty()) mine = mine + attention(states) * options_.attention;
   student_.clear();
-  return task * (1 - options_.logits) + mine * share;
+  return task * (1 - weight * options_.logits) + mine * (weight * share);
 }
 
 }  // namespace pollard::training

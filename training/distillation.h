@@ -19,6 +19,9 @@ struct DistillationOptions {
   double temperature = 4;  ///< of softened classes (Hinton, Vinyals and Dean 2015)
   double hidden = 1;     ///< weight of the distance between hidden states (FitNets, Romero et al., ICLR 2015)
   double attention = 1;  ///< weight of the divergence between attention maps (TinyBERT, Jiao et al. 2020)
+  /// The parent's part falls linearly to nothing, from the last pruning to the end of the run, so that a student can become
+  /// better than it (teacher annealing: BAM, Clark et al., ACL 2019).
+  bool annealed = true;
 };
 
 /// The dense network that teaches, and where the student's units lie in it: nowhere pruned when nothing is known.
@@ -51,10 +54,11 @@ class Distillation {
 
   /// What a run of the student must have among its options, so that its states are seen.
   void watch(kernels::RunOptions& run, const graph::Program& student);
-  /// After that run: the parent runs on the same inputs. Returns (1 - logits) task + share (logits answers + states),
-  /// where `share` is the part of the global batch that this process holds: summed over the processes, the loss of that batch.
+  /// After that run: the parent runs on the same inputs. Returns (1 - w logits) task + w share (logits answers + states),
+  /// where w is what is left of the parent's part, 1 unless annealed, and `share` the part of the global batch that this
+  /// process holds: summed over the processes, the loss of that batch.
   at::Tensor loss(const at::Tensor& task, double share, const std::vector<at::Tensor>& inputs,
-                  const std::vector<at::Tensor>& outputs);
+                  const std::vector<at::Tensor>& outputs, double weight = 1);
 
   std::size_t hidden_states() const { return hidden_.size(); }
   std::size_t attention_maps() const { return maps_.size(); }

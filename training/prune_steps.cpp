@@ -37,13 +37,17 @@ pruning::CalibrationSet Trainer::calibration() const {
 }
 
 /// The prunings lie at equal distances within the run: the first of two after a third of it.
+std::int64_t Trainer::pruning_epoch(std::int64_t pruning) const {
+  return pruning * options_.epochs / (options_.prune_steps + 1);
+}
+
 void Trainer::prune_if_due() {
   if (!options_.prune) return;
   const std::int64_t steps = options_.prune_steps;
   // One process that left while others prune would keep them waiting: several stop at their next common step.
   std::optional<models::io::HoldCancel> together;
   if (communicator_.size() > 1) together.emplace();
-  while (pruned_ < steps && epoch_ >= (pruned_ + 1) * options_.epochs / (steps + 1)) prune(steps - pruned_);
+  while (pruned_ < steps && epoch_ >= pruning_epoch(pruned_ + 1)) prune(steps - pruned_);
 }
 
 void Trainer::repair(models::Model& smaller, const models::Model& before, const graph::Dependencies& d,

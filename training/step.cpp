@@ -83,9 +83,17 @@ Loss Trainer::forward(const Batch& batch, kernels::Weights& buffers) {
   loss.sum = loss.sum / std::max(1.0, count);
   if (distillation_) {
     const double share = static_cast<double>(batch.samples.size()) / static_cast<double>(batch.global);
-    loss.sum = distillation_->loss(loss.sum, share, inputs, outputs);
+    loss.sum = distillation_->loss(loss.sum, share, inputs, outputs, parents_part());
   }
   return loss;
+}
+
+/// What is left of the parent's part of the loss at this step.
+double Trainer::parents_part() const {
+  if (!options_.distillation.annealed) return 1;
+  const std::int64_t end = options_.epochs * batches_,
+                     start = options_.prune ? batches_ * pruning_epoch(options_.prune_steps) : 0;
+  return std::min(1.0, static_cast<double>(end - step_) / static_cast<double>(end - start));
 }
 
 /// Sums `count` over the processes; whether any of them was interrupted.

@@ -39,13 +39,14 @@ std::string TrainingOptions::fingerprint() const {
   return fmt::format(
       "seed={} epochs={} batch={} optimiser={}/{}/{}/{}/{}/{}/{} schedule={}/{}/{}/{}/{}/{} loss={}/{} "
       "mixup={} clip={} "
-      "average={} autocast={} augment={} sparse={}/{} distil={}/{}/{}/{} prune={}/{}/{}",
+      "average={} autocast={} augment={} sparse={}/{} distil={}/{}/{}/{}/{} prune={}/{}/{}",
       seed, epochs, batch, static_cast<int>(optimiser.kind), optimiser.momentum, optimiser.nesterov,
       optimiser.beta1, optimiser.beta2, optimiser.epsilon, optimiser.weight_decay, static_cast<int>(schedule),
       rate, warm_up, floor, period, factor, to_string(objective.kind), objective.smoothing, mixup, clip,
       average, autocast, augmentation, static_cast<int>(sparsity.kind), sparsity.strength,
       distillation.logits, distillation.temperature, distillation.hidden, distillation.attention,
-      prune ? pruning::to_json(*prune) : "no", prune_steps, pruning::to_string(repair));
+      distillation.annealed, prune ? pruning::to_json(*prune) : "no", prune_steps,
+      pruning::to_string(repair));
 }
 
 Trainer::Trainer(models::Model model, std::optional<Parent> parent, const Data& data, TrainingOptions options,

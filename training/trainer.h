@@ -67,6 +67,8 @@ class Trainer {
   void clip() const;
   std::vector<Metrics::Figure> validate();
   EpochReport report(double seconds, std::int64_t samples, std::int64_t bad);
+  double parents_part() const;
+  std::int64_t pruning_epoch(std::int64_t pruning) const;
   void prune_if_due();
   void prune(std::int64_t remaining);
   void repair(models::Model& smaller, const models::Model& before, const graph::Dependencies& d,

@@ -11,6 +11,7 @@
 #include "models/layers/linear.h"
 #include "models/layers/norm.h"
 #include "models/layers/recurrent.h"
+#include "models/meta_kernels.h"
 #include "models/registry.h"
 
 namespace pollard::models {
@@ -88,6 +89,39 @@ void expect_same_outputs(Lambda::Forward forward, std::vector<Example> examples 
       inputs.push_back(at::randn(shape));
     }
     expect_same_outputs(network, captured, inputs);
+  }
+}
+
+/// What pollard computes on meta tensors itself, as CPU tensors of that shape would come out, and at a size no memory holds.
+TEST(MetaKernels, OpsOnLargeMapsHaveTheShapesAndTypesOfRealOnesAndNoMemory) {
+  const MetaKernels meta_kernels;
+  using Op = std::function<at::Tensor(const at::Tensor& map)>;
+  const std::pair<const char*, Op> ops[] = {
+      {"relu", [](const at::Tensor& x) { return at::relu(x); }},
+      {"hardtanh", [](const at::Tensor& x) { return at::hardtanh(x, 0, 6); }},
+      {"roll",
+       [](const at::Tensor& x) {
+         return at::roll(x, {1, 1}, {2, 3});
+       }},
+      {"flip", [](const at::Tensor& x) { return at::flip(x, {3}); }},
+      {"where",
+       [](const at::Tensor& x) {
+         return at::where(x[0] > 0, x, at::zeros({1}, x.options().dtype(at::kDouble)));
+       }},
+      {"where.out",
+       [](const at::Tensor& x) {
+         at::Tensor out = at::empty({0}, x.options());
+         return at::where_out(out, x > 0, x, x);
+       }},
+      {"grid_sampler", [](const at::Tensor& x) {
+         return at::grid_sampler_2d(x, x.permute({0, 2, 3, 1}).slice(3, 0, 2), 0, 0, false);
+       }}};
+  for (const auto& [name, op] : ops) {
+    const at::Tensor real = op(at::zeros({2, 3, 5, 4})), shape = op(at::empty({2, 3, 5, 4}, at::kMeta));
+    EXPECT_TRUE(shape.is_meta()) << name;
+    EXPECT_EQ(shape.sizes(), real.sizes()) << name;
+    EXPECT_EQ(shape.scalar_type(), real.scalar_type()) << name;
+    EXPECT_EQ(op(at::empty({64, 512, 1 << 15, 1 << 15}, at::kMeta)).size(3), 1 << 15) << name;  // 128 TiB
   }
 }
 

@@ -26,8 +26,9 @@ TrainingOptions options(std::int64_t epochs) {
   return out;
 }
 
-models::Model run(const Data& data, const TrainingOptions& how, Observer observer = {}) {
-  return Trainer(test::net(), std::nullopt, data, how, *alone, std::move(observer)).run();
+models::Model run(const Data& data, const TrainingOptions& how, Observer observer = {},
+                  std::optional<Parent> parent = std::nullopt) {
+  return Trainer(test::net(), std::move(parent), data, how, *alone, std::move(observer)).run();
 }
 
 void expect_equal(const models::Model& a, const models::Model& b) {
@@ -74,12 +75,15 @@ class Resume : public ::testing::TestWithParam<const char*> {
     how.checkpoint = folder / "run.checkpoint";
     return how;
   }
+  static std::optional<Parent> parent() {
+    return GetParam() == std::string("distilled") ? std::optional<Parent>(test::net()) : std::nullopt;
+  }
 };
 
 TEST_P(Resume, EqualsAnUnbrokenRunBitForBit) {
   const Folder one, two;
   const Data data = test::wave_data(64, 32);
-  const models::Model whole = run(data, settings(one));
+  const models::Model whole = run(data, settings(one), {}, parent());
   for (const std::int64_t stop :
        {4, 5, 11, 16}) {  // an epoch has four steps: before a validation, and within epochs
     TrainingOptions how = settings(two);
@@ -89,7 +93,7 @@ TEST_P(Resume, EqualsAnUnbrokenRunBitForBit) {
       if (epoch * steps + done == stop) models::io::request_cancel();
     };
     try {
-      run(data, how, observer);
+      run(data, how, observer, parent());
       ADD_FAILURE() << "was not interrupted";
     } catch (const UserError& error) {
       EXPECT_EQ(error.parts().code, "E0515");
@@ -99,11 +103,11 @@ TEST_P(Resume, EqualsAnUnbrokenRunBitForBit) {
   }
   TrainingOptions how = settings(two);
   how.resume = true;
-  expect_equal(whole, run(data, how));
+  expect_equal(whole, run(data, how, {}, parent()));
 }
 
 INSTANTIATE_TEST_SUITE_P(State, Resume,
-                         ::testing::Values("sgd", "adamw", "ema", "mixup", "growing", "pruned"),
+                         ::testing::Values("sgd", "adamw", "ema", "mixup", "growing", "pruned", "distilled"),
                          [](const auto& one) { return std::string(one.param); });
 
 TEST(TrainingRun, IsNotResumedWithOtherOptions) {
@@ -262,6 +266,21 @@ TEST(Distillation, PullsTheStudentTowardsItsParent) {
     return 1 - metrics.value("fidelity");
   };
   EXPECT_LT(distance(true), 0.8 * distance(false));
+}
+
+TEST(Distillation, AParentThatKnowsNothingHoldsBackOnlyWhileItsPartLasts) {
+  const Data data = test::wave_data(128, 64);
+  const auto accuracy = [&](bool annealed) {
+    TrainingOptions how = options(8);
+    how.augmentation.clear();
+    how.distillation.annealed = annealed;
+    double last = 0;
+    Observer observer;
+    observer.epoch = [&](const EpochReport& report) { last = report.validation.at(1).value; };
+    run(data, how, observer, Parent(test::net()));
+    return last;
+  };
+  EXPECT_GT(accuracy(true), accuracy(false) + 0.2);
 }
 
 TEST(Distillation, ReadsWhereUnitsLieFromThePlanInThePrunedFile) {
