@@ -2,7 +2,7 @@
 // Times pollard's CPU kernels against what LibTorch dispatches to.
 //   pollard_kernel_times THREADS REPEAT             Markdown tables of medians and ratios, kernel by kernel
 //   pollard_kernel_times THREADS REPEAT NAME...     some of them: lstm, gru, linear, mlstm, focused, masked, cascaded, monarch,
-//                                                 memory
+//                                                 pointwise, memory
 //   pollard_kernel_times THREADS REPEAT FILE...     one JSON line a network: the executor, plain and lowered; a network is a
 //                                                   file or FAMILY:SPEC_JSON, with fresh weights
 // The two sides of a row run in turn in one process, so that a slow moment of the machine hits both.
@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -32,6 +33,7 @@
 #include "kernels/lowering/lowering.h"
 #include "kernels/monarch.h"
 #include "kernels/packed_ops.h"
+#include "kernels/pointwise.h"
 #include "kernels/recurrent/layer.h"
 #include "kernels/recurrent/mlstm.h"
 #include "kernels/slab_sums.h"
@@ -315,6 +317,49 @@ void time_monarch(int repeat) {
     }
 }
 
+/// 1 x 1 convolutions of ResNet-50's maps, their sums in place, against oneDNN's on packed weights.
+void time_pointwise(int repeat) {
+  const auto find = [](const char* name) { return c10::Dispatcher::singleton().findSchemaOrThrow(name, ""); };
+  const c10::OperatorHandle packed = find("pollard::packed_conv2d_"),
+                            own = find("pollard::packed_pointwise_");
+  const auto call = [](const c10::OperatorHandle& op, std::vector<c10::IValue> stack) {
+    op.callBoxed(stack);
+    return stack.at(0).toTensor();
+  };
+  const std::vector<std::int64_t> one{1, 1}, none{0, 0};
+  std::printf(
+      "\n| batch | map | inputs | outputs | oneDNN ms | own ms | ratio | difference "
+      "|\n|---|---|---|---|---|---|---|---|\n");
+  for (const std::int64_t batch : {1, 8})
+    for (const auto& [side, in, out] : std::vector<std::array<std::int64_t, 3>>{{56, 64, 64},
+                                                                                {56, 64, 256},
+                                                                                {56, 256, 64},
+                                                                                {28, 128, 512},
+                                                                                {28, 512, 128},
+                                                                                {14, 256, 1024},
+                                                                                {14, 1024, 256},
+                                                                                {7, 512, 2048},
+                                                                                {7, 2048, 512}}) {
+      const auto last = at::MemoryFormat::ChannelsLast;
+      const at::Tensor x = at::randn({batch, in, side, side}).contiguous(last), bias = at::randn({out}),
+                       weight = at::randn({out, in, 1, 1}).mul(0.1),
+                       theirs =
+                           kernels::pack_conv2d_weight(weight, {{1, 1}, {0, 0}, {1, 1}}, x.sizes().vec()),
+                       ours = kernels::pack_pointwise_weight(weight);
+      const at::Tensor sum = at::zeros({batch, out, side, side}).contiguous(last), other = sum.clone();
+      const Row row = race(
+          [&] {
+            return call(packed, {x, theirs, bias, sum, one, none, one, 1, "relu"});
+          },
+          [&] {
+            return call(own, {x, ours, bias, other, out, one, true});
+          },
+          repeat);
+      std::printf("| %ld | %ld x %ld | %ld | %ld | %.3f | %.3f | **%.2f** | %.1e |\n", batch, side, side, in,
+                  out, 1e3 * row.theirs, 1e3 * row.ours, row.ratio(), row.difference);
+    }
+}
+
 /// Sums and slices of weights against copying as large a tensor into memory that was touched before: bytes read and written
 /// in a second. A slice of scattered columns reads whole cache lines of what it leaves out, so all of the source counts.
 void time_memory(int repeat) {
@@ -379,6 +424,7 @@ constexpr Table kTables[] = {{"lstm", [](int repeat) { time_layers(kernels::Cell
                              {"masked", time_masked},
                              {"cascaded", time_cascaded},
                              {"monarch", time_monarch},
+                             {"pointwise", time_pointwise},
                              {"memory", time_memory}};
 
 models::Model network(const std::string& name) {

@@ -7,6 +7,7 @@
 
 #include "kernels/lowering/state.h"
 #include "kernels/packed_ops.h"
+#include "kernels/pointwise.h"
 
 namespace pollard::kernels {
 namespace {
@@ -165,6 +166,38 @@ ValueId insert_channels_last(Lowering& l, ValueId map, std::size_t at) {
   return out;
 }
 
+/// Rows and columns of what `op` makes, over all of its maps; as large as in the example.
+std::int64_t places_of(const Lowering& l, const Op& op) {
+  const auto& shape = l.value(op.outputs[0]).shape;
+  return shape[0].hint * shape[2].hint * shape[3].hint;
+}
+
+/// A packed convolution of 1 x 1 windows becomes a product of matrices.
+bool multiply(Lowering& l, Op& op) {
+  const auto input = op.tensor("input"), weight_id = op.tensor("weight");
+  const auto weight = weight_id ? l.constant(*weight_id) : std::nullopt;
+  const auto stride = numbers(op, "stride", 2, 1), padding = numbers(op, "padding", 2, 0);
+  const Arg* named = op.find("activation");
+  const auto* activation = named ? named->as<std::string>() : nullptr;
+  if (!input || !weight || !stride || !padding || !activation || weight->scalar_type() != at::kFloat ||
+      weight->dim() != 4 || weight->size(2) != 1 || weight->size(3) != 1 || (*padding)[0] != 0 ||
+      (*padding)[1] != 0 || op.int_or("groups", 1) != 1 || (*activation != "none" && *activation != "relu") ||
+      !pointwise_pays(places_of(l, op), weight->size(1), weight->size(0)))
+    return false;
+  const Arg bias = *op.find("bias"), other = *op.find("other");
+  const ValueId packed =
+      l.add_constant(l.value(op.outputs[0]).name + ".places", pack_pointwise_weight(weight->to_dense()));
+  op.target = "pollard.packed_pointwise.default";
+  op.args = {{"input", *input},
+             {"weight", packed},
+             {"bias", bias},
+             {"other", other},
+             {"outputs", weight->size(0)},
+             {"stride", to_arg(*stride)},
+             {"relu", *activation == "relu"}};
+  return true;
+}
+
 }  // namespace
 
 std::size_t fold_batch_norms(Lowering& l) {
@@ -189,6 +222,11 @@ std::size_t pool_by_channels(Lowering& l) {
     Op& op = l.op(i);
     return op.target == "aten.max_pool2d.default" && pool_without_places(l, op);
   });
+}
+
+std::size_t multiply_places(Lowering& l) {
+  return at_every_op(
+      l, [&](std::size_t i) { return l.op(i).base_name() == "packed_conv2d" && multiply(l, l.op(i)); });
 }
 
 std::size_t lay_out_channels_last(Lowering& l) {

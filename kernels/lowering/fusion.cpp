@@ -108,9 +108,11 @@ std::size_t reuse_memory(Lowering& l) {
   AliasSets views = view_sets(l.program);
   return at_every_op(l, [&](std::size_t i) {
     Op& op = l.op(i);
-    const auto other = op.base_name() == "packed_conv2d" ? op.tensor("other") : std::nullopt;
+    const std::string_view base = op.base_name();
+    const bool layer = base == "packed_conv2d" || base == "packed_pointwise";
+    const auto other = layer ? op.tensor("other") : std::nullopt;
     if (!other || other == op.tensor("input") || !last_read_at(l, views, *other, i)) return false;
-    op.target = "pollard.packed_conv2d_.default";
+    op.target = "pollard." + std::string(base) + "_.default";
     return true;
   });
 }

@@ -94,6 +94,8 @@ std::span<const LoweringRule> lowering_rules() {
       {"pool-by-channels", "max pools read a vector of channels at a time, where these lie innermost",
        pool_by_channels},
       {"channels-last", "maps of convolutions keep their channels innermost", lay_out_channels_last},
+      {"multiply-places", "1 x 1 convolutions of large maps run in a kernel that fetches memory ahead",
+       multiply_places, false, true},
       {"reuse-memory", "residual sums are written over the operand nobody reads again", reuse_memory},
   });
   return kRules;

@@ -90,6 +90,7 @@ std::size_t fold_batch_norms(Lowering& l);         // convolution.cpp
 std::size_t pack_convolutions(Lowering& l);        // convolution.cpp
 std::size_t pool_by_channels(Lowering& l);         // convolution.cpp
 std::size_t lay_out_channels_last(Lowering& l);    // convolution.cpp
+std::size_t multiply_places(Lowering& l);          // convolution.cpp
 std::size_t recognise_gelu(Lowering& l);           // gelu.cpp
 std::size_t pack_linears(Lowering& l);             // linear.cpp
 std::size_t pack_lstms(Lowering& l);               // recurrent.cpp

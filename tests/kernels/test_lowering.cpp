@@ -320,7 +320,8 @@ TEST(LoweringTo, Bf16LeavesToLibTorchWhatKnowsSinglePrecisionAlone) {
                                           "fuse-attention",
                                           "fuse-causal-convolutions",
                                           "fuse-mlstm-cells",
-                                          "read-backwards"};
+                                          "read-backwards",
+                                          "multiply-places"};
   for (const LoweringRule& rule : lowering_rules())
     EXPECT_EQ(rule.single_only, single.contains(rule.name)) << rule.name;
 }

@@ -128,6 +128,11 @@ TEST(Operators, SayTheirFormWithoutComputing) {
       call("pollard::packed_conv2d_",
            {map, at::empty({9, 6, 3, 3}, meta), {}, sum, Sizes{2, 2}, Sizes{1, 1}, Sizes{1, 1}, 1, "relu"}),
       sum.sizes().vec());
+  const at::Tensor places = at::empty({6, 16}, meta);
+  EXPECT_EQ(call("pollard::packed_pointwise", {map, places, {}, {}, 9, Sizes{2, 2}, true}),
+            (Sizes{2, 9, 3, 4}));
+  EXPECT_EQ(call("pollard::packed_pointwise_", {map, places, {}, sum, 9, Sizes{2, 2}, true}),
+            sum.sizes().vec());
   const at::Tensor heads = at::empty({2, 3, 5, 4}, meta), gate = at::empty({2, 3, 5}, meta);
   EXPECT_EQ(call("pollard::mlstm", {heads, heads, at::empty({2, 3, 5, 7}, meta), gate, gate, 1e-6}),
             (Sizes{2, 3, 5, 7}));
