@@ -72,7 +72,7 @@ void add_shrinking(CLI::App& app, TrainArguments& a) {
       ->check(CLI::Range(0.0, 1.0));
   option("--temperature", a.temperature, "T", "of the teacher's answer", "More")->check(CLI::PositiveNumber);
   option("--distill-schedule", a.distill_schedule, "S",
-         "the teacher's part falls to nothing (linear) or is constant", "More")
+         "the teacher's part is constant, or falls to nothing (linear)", "More")
       ->check(CLI::IsMember({"linear", "constant"}));
   option("--distill-hidden", a.distill_hidden, "W", "weight of hidden states", "More")
       ->check(CLI::NonNegativeNumber);

@@ -39,7 +39,7 @@ struct TrainArguments {
   std::string distill;
   bool no_distill = false;
   double distill_logits = 0.5, temperature = 4, distill_hidden = 1, distill_attention = 1;
-  std::string distill_schedule = "linear";
+  std::string distill_schedule = "constant";
 
   std::string speedup, parameters, macs, criterion = "magnitude", scope, ignore, repair = "least-squares";
   std::int64_t steps = 1, round_to = 1;

@@ -20,8 +20,8 @@ struct DistillationOptions {
   double hidden = 1;     ///< weight of the distance between hidden states (FitNets, Romero et al., ICLR 2015)
   double attention = 1;  ///< weight of the divergence between attention maps (TinyBERT, Jiao et al. 2020)
   /// The parent's part falls linearly to nothing, from the last pruning to the end of the run, so that a student can become
-  /// better than it (teacher annealing: BAM, Clark et al., ACL 2019).
-  bool annealed = true;
+  /// better than a parent that was not trained to the end (teacher annealing: BAM, Clark et al., ACL 2019).
+  bool annealed = false;
 };
 
 /// The dense network that teaches, and where the student's units lie in it: nowhere pruned when nothing is known.

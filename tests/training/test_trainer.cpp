@@ -72,6 +72,7 @@ class Resume : public ::testing::TestWithParam<const char*> {
     if (kind == "growing")
       how.sparsity = {.kind = SparsityOptions::Kind::Growing, .strength = 0.01, .interval = 3};
     if (kind == "pruned") how.prune = pruning::PlanOptions{.speedup = 1.5};
+    how.distillation.annealed = kind == "distilled";
     how.checkpoint = folder / "run.checkpoint";
     return how;
   }
