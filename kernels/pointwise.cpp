@@ -44,7 +44,7 @@ constexpr std::int64_t kRowsAtOnce = 192;
 constexpr std::int64_t kMostInputs = 2048, kFewestPlaces = 49;
 
 std::int64_t padded(const Kernel& kernel, std::int64_t outputs) {
-  return (outputs + kernel.lanes - 1) / kernel.lanes * kernel.lanes;
+  return at::divup(outputs, kernel.lanes) * kernel.lanes;
 }
 
 at::Tensor pack(const Kernel& kernel, const at::Tensor& weight) {
@@ -84,10 +84,9 @@ void check(const Kernel& kernel, const at::Tensor& input, const at::Tensor& weig
 
 /// Blocks of whole tiles, as many for every thread: each place is computed alike whoever computes it.
 std::int64_t rows_of_a_block(std::int64_t places, std::int64_t rows_of_a_tile) {
-  const auto parts = [](std::int64_t all, std::int64_t most) { return (all + most - 1) / most; };
-  const std::int64_t threads = at::get_num_threads(), tiles = parts(places, rows_of_a_tile),
-                     of_a_thread = parts(tiles, threads * (kRowsAtOnce / rows_of_a_tile));
-  return parts(tiles, threads * of_a_thread) * rows_of_a_tile;
+  const std::int64_t threads = at::get_num_threads(), tiles = at::divup(places, rows_of_a_tile),
+                     of_a_thread = at::divup(tiles, threads * (kRowsAtOnce / rows_of_a_tile));
+  return at::divup(tiles, threads * of_a_thread) * rows_of_a_tile;
 }
 
 /// `out` has its shape and channels innermost; it may be `other`.
@@ -113,7 +112,7 @@ void run(const Kernel& kernel, const at::Tensor& input, const at::Tensor& weight
                            .relu = relu};
   const std::int64_t places = out.size(0) * out.size(2) * out.size(3);
   const std::int64_t each = rows_of_a_block(places, kernel.rows);
-  at::parallel_for(0, (places + each - 1) / each, 1, [&](std::int64_t begin, std::int64_t end) {
+  at::parallel_for(0, at::divup(places, each), 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t block = begin; block < end; ++block)
       kernel.run_rows(call, block * each, std::min(places, (block + 1) * each));
   });

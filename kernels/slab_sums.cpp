@@ -64,18 +64,6 @@ SumRows<T> rows_summer(bool squares) {
   return squares ? portable::sum_rows<2, T> : portable::sum_rows<1, T>;
 }
 
-/// So many zeros from a cache line's beginning on: vectors of sums that cross lines cost a third more.
-struct AlignedSums {
-  static constexpr std::int64_t kLine = 64 / sizeof(double);
-  explicit AlignedSums(std::int64_t count) : memory(static_cast<std::size_t>(count + kLine)) {}
-  double* data() {
-    const auto over =
-        static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(memory.data()) / sizeof(double)) % kLine;
-    return memory.data() + (kLine - over) % kLine;
-  }
-  std::vector<double> memory;
-};
-
 /// Folds a row of [columns, inner] sums over inner.
 void add_columns(const double* from, std::int64_t inner, std::vector<double>& columns) {
   for (double& column : columns)
@@ -87,29 +75,31 @@ Sums sum_rows_and_columns(const at::Tensor& weight, bool want_columns, bool squa
   const std::int64_t rows = weight.size(0), columns = weight.dim() > 1 ? weight.size(1) : 1,
                      length = weight.numel() / rows;
   const std::int64_t block = std::max<std::int64_t>(1, kBlockElements / std::max<std::int64_t>(1, length));
-  const std::int64_t blocks = (rows + block - 1) / block;
+  const std::int64_t blocks = at::divup(rows, block);
   // Partial sums of some blocks at a time: memory for those of all would be new pages with every call.
   const std::int64_t some = std::max<std::int64_t>(4 * at::get_num_threads(), kPartialSums / length),
                      at_once = want_columns ? std::min(blocks, some) : blocks;
   Sums sums{.rows = std::vector<double>(static_cast<std::size_t>(rows)), .columns = {}};
   if (want_columns) sums.columns.assign(static_cast<std::size_t>(columns), 0.0);
-  // Every block's sums begin a line.
-  const std::int64_t stride = (length + AlignedSums::kLine - 1) / AlignedSums::kLine * AlignedSums::kLine;
-  AlignedSums partial(want_columns ? at_once * stride : 0);
+  // Every block's sums begin a cache line, as a tensor's memory does: vectors of sums that cross lines cost a third more.
+  constexpr std::int64_t kLine = 64 / sizeof(double);
+  const std::int64_t stride = at::divup(length, kLine) * kLine;
+  const at::Tensor partial = at::empty({want_columns ? at_once * stride : 0}, at::kDouble);
+  double* const elements = partial.mutable_data_ptr<double>();
   const T* data = weight.const_data_ptr<T>();
   const SumRows<T> sum_rows = rows_summer<T>(squares);
   for (std::int64_t from = 0; from < blocks; from += at_once) {
     const std::int64_t count = std::min(at_once, blocks - from);
-    std::ranges::fill(partial.memory, 0.0);
+    partial.zero_();
     at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t b = begin; b < end; ++b) {
         const std::int64_t first = (from + b) * block;
         sum_rows(data + first * length, std::min(block, rows - first), length, sums.rows.data() + first,
-                 want_columns ? partial.data() + b * stride : nullptr);
+                 want_columns ? elements + b * stride : nullptr);
       }
     });
     for (std::int64_t b = 0; b < count && want_columns; ++b)
-      add_columns(partial.data() + b * stride, length / columns, sums.columns);
+      add_columns(elements + b * stride, length / columns, sums.columns);
   }
   return sums;
 }

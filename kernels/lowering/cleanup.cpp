@@ -79,25 +79,22 @@ bool is_identity(const Lowering& l, const Op& op) {
 
 std::size_t make_functional(Lowering& l) {
   AliasSets views = view_sets(l.program);
-  std::size_t places = 0;
-  for (std::size_t i = 0; i < l.program.ops.size(); ++i) {
+  return at_every_op(l, [&](std::size_t i) {
     Op& op = l.op(i);
-    if (!graph::writes(op)) continue;
+    if (!graph::writes(op)) return false;
     if (is_dropout_in_place(op)) {
       op.target = functional_target(op);
-      ++places;
-      continue;
+      return true;
     }
     const auto target = written_value(op);
     if (target && views.alone(*target) && has_twin(l.program, op)) {
       op.target = functional_target(op);
       graph::replace_uses(l.program, *target, op.outputs[0], i + 1);
-      ++places;
-    } else if (target) {
-      views.join(*target, op.outputs[0]);
+      return true;
     }
-  }
-  return places;
+    if (target) views.join(*target, op.outputs[0]);
+    return false;
+  });
 }
 
 std::size_t drop_identities(Lowering& l) {

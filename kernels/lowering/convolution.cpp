@@ -172,29 +172,23 @@ std::int64_t places_of(const Lowering& l, const Op& op) {
   return shape[0].hint * shape[2].hint * shape[3].hint;
 }
 
-/// A packed convolution of 1 x 1 windows becomes a product of matrices.
+/// A convolution of 1 x 1 windows as pack() and the fusions left it becomes a product of matrices.
 bool multiply(Lowering& l, Op& op) {
-  const auto input = op.tensor("input"), weight_id = op.tensor("weight");
-  const auto weight = weight_id ? l.constant(*weight_id) : std::nullopt;
-  const auto stride = numbers(op, "stride", 2, 1), padding = numbers(op, "padding", 2, 0);
-  const Arg* named = op.find("activation");
-  const auto* activation = named ? named->as<std::string>() : nullptr;
-  if (!input || !weight || !stride || !padding || !activation || weight->scalar_type() != at::kFloat ||
-      weight->dim() != 4 || weight->size(2) != 1 || weight->size(3) != 1 || (*padding)[0] != 0 ||
-      (*padding)[1] != 0 || op.int_or("groups", 1) != 1 || (*activation != "none" && *activation != "relu") ||
-      !pointwise_pays(places_of(l, op), weight->size(1), weight->size(0)))
+  const at::Tensor weight = *l.constant(*op.tensor("weight"));
+  const auto stride = *numbers(op, "stride", 2, 1), padding = *numbers(op, "padding", 2, 0);
+  const std::string given = activation(op);
+  const bool one_place = weight.size(2) == 1 && weight.size(3) == 1 && padding[0] == 0 && padding[1] == 0;
+  if (!one_place || op.int_or("groups", 1) != 1 || (given != "none" && given != "relu") ||
+      !pointwise_pays(places_of(l, op), weight.size(1), weight.size(0)))
     return false;
+  const ValueId input = *op.tensor("input");
   const Arg bias = *op.find("bias"), other = *op.find("other");
   const ValueId packed =
-      l.add_constant(l.value(op.outputs[0]).name + ".places", pack_pointwise_weight(weight->to_dense()));
+      l.add_constant(l.value(op.outputs[0]).name + ".places", pack_pointwise_weight(weight.to_dense()));
   op.target = "pollard.packed_pointwise.default";
-  op.args = {{"input", *input},
-             {"weight", packed},
-             {"bias", bias},
-             {"other", other},
-             {"outputs", weight->size(0)},
-             {"stride", to_arg(*stride)},
-             {"relu", *activation == "relu"}};
+  op.args = {{"input", input},         {"weight", packed},          {"bias", bias},
+             {"other", other},         {"outputs", weight.size(0)}, {"stride", to_arg(stride)},
+             {"relu", given == "relu"}};
   return true;
 }
 

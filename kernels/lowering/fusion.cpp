@@ -31,7 +31,6 @@ std::optional<std::string> activation_of(const Op& op) {
 }
 
 bool is_set(const Op& layer, const char* argument) { return !layer.find(argument)->is_none(); }
-std::string activation(const Op& layer) { return *layer.find("activation")->as<std::string>(); }
 
 /// The packed layer that makes the value for this reader alone, with nothing fused into its result yet.
 Op* plain_layer(Lowering& l, ValueId value, std::size_t reader) {

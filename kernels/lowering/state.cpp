@@ -134,6 +134,8 @@ std::optional<std::vector<std::int64_t>> numbers(const Op& op, std::string_view 
   return out;
 }
 
+std::string activation(const graph::Op& layer) { return *layer.find("activation")->as<std::string>(); }
+
 Arg to_arg(const std::vector<std::int64_t>& numbers) {
   Arg::List list;
   for (std::int64_t n : numbers) list.emplace_back(n);

@@ -79,6 +79,8 @@ std::optional<double> number(const graph::Op& op, std::string_view argument,
 std::optional<std::vector<std::int64_t>> numbers(const graph::Op& op, std::string_view argument,
                                                  std::size_t count, std::int64_t fallback);
 graph::Arg to_arg(const std::vector<std::int64_t>& numbers);
+/// Of a packed layer.
+std::string activation(const graph::Op& layer);
 
 // The rules, by file.
 std::size_t write_out_operators(Lowering& l);      // operators.cpp
